@@ -1,0 +1,7 @@
+"""What drives `mqtt_core`: event loops, blocking sockets, TLS, WebSocket, SQLite and the command-line programs.
+
+The law of this package: an adapter is a loop around the core's four pulls (bytes, events, writes, time) and knows
+nothing about packets. Each adapter is imported by itself: ``import mqtt_adapters`` imports no event loop.
+"""
+
+from __future__ import annotations

@@ -1,0 +1,207 @@
+"""The state of one client that outlives its connections, as both roles keep it.
+
+Law: a session holds facts. It knows its subscriptions, both halves of its QoS flows, its offline queue, will and expiry;
+it sends nothing and writes nothing. The broker's sender (router/sender.py) and the client move messages through it and
+decide what goes to journal and outbox.
+
+`sink` is where a delivery goes: the outbox of the live connection, or None while the client is away. A route names
+sessions, never connections; connecting and disconnecting swap the sink in place. `direct` is the hot path's one test: the
+client is connected, nothing of its messages waits (no queue, no resend, no replay), and frames may simply be appended.
+"""
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from mqtt_core.codec.types import V5
+from mqtt_core.session.message import Message, Outgoing
+from mqtt_core.session.qos import IncomingFlow, OutgoingFlow
+from mqtt_core.session.record import SessionRecord, SubscriptionRecord, WillRecord
+from mqtt_core.transport.outbox import Outbox
+
+__all__ = ["NEVER_EXPIRES", "ReplayCursor", "Session", "Subscription"]
+
+NEVER_EXPIRES: Final = 0xFFFFFFFF
+"""Session Expiry Interval that means "never" (5.0 section 3.1.2.11.2)."""
+
+
+class Subscription:
+    """One subscription of one session (5.0 section 3.8.3.1).
+
+    filter: as the client wrote it, `$share/group/` included. qos: 0 to 2, as granted. retain_handling: 0 to 2.
+    subscription_id: 1 to 268,435,455, or 0 for none. share: "group/filter" of a shared subscription, else "".
+    """
+
+    __slots__ = (
+        "filter",
+        "no_local",
+        "qos",
+        "retain_as_published",
+        "retain_handling",
+        "session",
+        "share",
+        "subscription_id",
+    )
+
+    def __init__(
+        self,
+        session: Session,
+        topic_filter: str,
+        qos: int,
+        no_local: bool = False,
+        retain_as_published: bool = False,
+        retain_handling: int = 0,
+        subscription_id: int = 0,
+        share: str = "",
+    ) -> None:
+        self.session = session
+        self.filter = topic_filter
+        self.qos = qos
+        self.no_local = no_local
+        self.retain_as_published = retain_as_published
+        self.retain_handling = retain_handling
+        self.subscription_id = subscription_id
+        self.share = share
+
+    def __repr__(self) -> str:
+        return f"Subscription({self.session.client_id!r}, {self.filter!r}, qos={self.qos})"
+
+    def to_record(self) -> SubscriptionRecord:
+        """The subscription as it is stored."""
+        return SubscriptionRecord(
+            self.filter,
+            self.qos,
+            self.no_local,
+            self.retain_as_published,
+            self.retain_handling,
+            self.subscription_id,
+        )
+
+
+class ReplayCursor:
+    """Retained messages still to be sent because of one new subscription.
+
+    `position` is the last topic that was visited; `since` the broker's message number at the time of subscribing: what
+    was retained later has been delivered live. `overtaken` are topics on which a newer live message went out.
+    """
+
+    __slots__ = ("overtaken", "position", "since", "subscription")
+
+    def __init__(self, subscription: Subscription, since: int) -> None:
+        self.subscription = subscription
+        self.since = since
+        self.position: str | None = None
+        self.overtaken: dict[str, None] = {}
+
+
+class Session:
+    """What is kept of one client under its client identifier (5.0 section 4.1).
+
+    client_id: the key. identity: who created it (user name or what the policy said); nobody else may resume it.
+    version: 4 or 5, of the last connection. expiry_s: seconds kept after the connection, NEVER_EXPIRES for ever.
+    stored: the journal keeps this session. barrier: number of the newest batch that holds something of this session.
+    packet_size_max: Maximum Packet Size of the client (bytes, 0 for none). alias_max: its Topic Alias Maximum.
+    sequences: packet identifier -> journal number, for stored messages whose in-flight record is a mere frame.
+    will_at: when the delayed will is due (0.0: none is pending). local: the sink is a LocalSubscriber.
+    """
+
+    __slots__ = (
+        "alias_max",
+        "barrier",
+        "client_id",
+        "connected",
+        "connected_at",
+        "direct",
+        "disconnected_at",
+        "dropping",
+        "expiry_s",
+        "identity",
+        "incoming",
+        "inflight",
+        "local",
+        "outgoing",
+        "owner",
+        "packet_size_max",
+        "queue",
+        "queue_bytes",
+        "replays",
+        "sequences",
+        "sink",
+        "stored",
+        "subscriptions",
+        "timer",
+        "version",
+        "will",
+        "will_at",
+    )
+
+    def __init__(self, client_id: str, identity: str = "", version: int = V5, limit: int = 65535) -> None:
+        self.client_id = client_id
+        self.identity = identity
+        self.version = version
+        self.expiry_s = 0
+        self.stored = False
+        self.barrier = 0
+        self.connected = False
+        self.connected_at = 0.0
+        self.disconnected_at = 0.0
+        self.direct = False
+        self.sink: Outbox | None = None
+        self.owner: object = None
+        self.local = False
+        self.packet_size_max = 0
+        self.alias_max = 0
+        self.outgoing = OutgoingFlow(limit)
+        self.inflight = self.outgoing.inflight
+        self.incoming = IncomingFlow()
+        self.sequences: dict[int, int] | None = None
+        self.queue: deque[Outgoing] | None = None
+        self.queue_bytes = 0
+        self.dropping = False
+        self.replays: list[ReplayCursor] | None = None
+        self.subscriptions: dict[str, Subscription] = {}
+        self.will: WillRecord | None = None
+        self.will_at = 0.0
+        self.timer: object = None
+
+    def __repr__(self) -> str:
+        return f"Session({self.client_id!r}, connected={self.connected}, queued={self.queued()})"
+
+    def queued(self) -> int:
+        """Number of messages waiting without a packet identifier."""
+        return len(self.queue) if self.queue is not None else 0
+
+    def update_direct(self) -> None:
+        """Recompute `direct` after anything that it depends on has changed."""
+        self.direct = (
+            self.sink is not None
+            and not self.local
+            and not self.queue
+            and self.outgoing.resend is None
+            and self.replays is None
+        )
+
+    def expires_at(self) -> float:
+        """When the session of an absent client ends (epoch seconds); 0.0 for never or while connected."""
+        if self.connected or self.expiry_s == NEVER_EXPIRES:
+            return 0.0
+        return self.disconnected_at + self.expiry_s
+
+    def overtake(self, message: Message) -> None:
+        """A live message goes out: pending replays forget an older retained message on its topic."""
+        if self.replays is not None:
+            for cursor in self.replays:
+                cursor.overtaken[message.topic] = None
+
+    def to_record(self) -> SessionRecord:
+        """The session as it is stored; the messages in flight and in the queue are stored one by one."""
+        return SessionRecord(
+            self.client_id,
+            self.identity,
+            self.version,
+            self.expiry_s,
+            self.will,
+            [s.to_record() for s in self.subscriptions.values()],
+            self.connected_at,
+            0.0 if self.connected else self.disconnected_at,
+        )

@@ -1,0 +1,107 @@
+"""From a stream of chunks to whole frames.
+
+A frame is a fixed header (one byte, then the remaining length) and as many bytes as that length says. The reader
+keeps what it was fed in ``chunk``, of which ``position`` bytes are used up. Both are public: a faster path may scan
+the chunk by itself and move ``position`` over the frames it has dealt with, as long as it leaves the end of the
+chunk, where a frame may be cut off, to :meth:`FrameReader.next_frame`.
+
+Laws: a length is believed only as far as bytes have arrived for it (nothing is allocated from it); a frame above
+the limit is refused from its header; the bytes of a large frame are joined once, however many chunks brought it;
+of a used-up chunk nothing is kept but the unfinished tail.
+"""
+
+from __future__ import annotations
+
+from mqtt_core.codec.error import PacketTooLarge
+from mqtt_core.codec.varint import decode_varint
+
+__all__ = ["FrameReader"]
+
+
+class FrameReader:
+    """Cuts the byte stream of one connection into frames.
+
+    Args:
+        max_size: largest frame accepted, in bytes, fixed header included. The attribute may be changed at any time;
+            the new value holds for every frame not yet returned.
+    """
+
+    __slots__ = ("_later", "_later_size", "_needed", "chunk", "max_size", "position")
+
+    def __init__(self, max_size: int) -> None:
+        self.max_size: int = max_size
+        self.chunk: bytes = b""
+        self.position: int = 0
+        self._later: list[bytes] = []
+        self._later_size: int = 0
+        # Size of the frame at `position` when it is known to be incomplete, else 0.
+        self._needed: int = 0
+
+    @property
+    def pending(self) -> int:
+        """Bytes fed and not yet used up."""
+        return len(self.chunk) - self.position + self._later_size
+
+    def feed(self, data: bytes) -> None:
+        """Take the bytes of one read. Never raises for what they contain; :meth:`next_frame` does."""
+        if self.position == len(self.chunk) and not self._later_size:
+            self.chunk = data
+            self.position = 0
+        elif data:
+            self._later.append(data)
+            self._later_size += len(data)
+            if 0 < self._needed <= len(self.chunk) - self.position + self._later_size:
+                self._join()
+
+    def next_frame(self) -> bytes | None:
+        """Return the next whole frame with its fixed header, or None until more bytes are fed.
+
+        Raises:
+            MalformedVariableByteInteger: if the remaining length has a fifth byte or is not in shortest form.
+            PacketTooLarge: if the frame's header announces more than ``max_size`` bytes.
+        """
+        chunk = self.chunk
+        start = self.position
+        left = len(chunk) - start
+        size = 0
+        if left > 1:
+            size = chunk[start + 1] + 2 if chunk[start + 1] < 128 else self._long_size(chunk, start)
+            if size > self.max_size:  # [MQTT-3.2.2-15 v5]
+                raise PacketTooLarge(f"packet of {size} bytes, the limit is {self.max_size}")
+            if 0 < size <= left:
+                end = start + size
+                if end == len(chunk):
+                    self.chunk = b""
+                    self.position = 0
+                else:
+                    self.position = end
+                self._needed = 0
+                return chunk if size == len(chunk) else chunk[start:end]
+        if self._later_size and size <= left + self._later_size:
+            self._join()
+            return self.next_frame()
+        if start:
+            self.chunk = chunk[start:]
+            self.position = 0
+        # With less than a header any byte is worth another look.
+        self._needed = size if size else left + 1
+        return None
+
+    def _join(self) -> None:
+        """Make one chunk of the unfinished tail and of all that came later."""
+        tail = self.chunk[self.position :] if self.position else self.chunk
+        self._later.insert(0, tail)
+        self.chunk = b"".join(self._later)
+        self.position = 0
+        self._later = []
+        self._later_size = 0
+        self._needed = 0
+
+    @staticmethod
+    def _long_size(chunk: bytes, start: int) -> int:
+        """Size of a frame whose remaining length has more than one byte, or 0 while that length is incomplete."""
+        end = min(len(chunk), start + 5)
+        if end < start + 5 and chunk[end - 1] > 127:
+            return 0
+        remaining, pos = decode_varint(chunk, start + 1, end)
+        return pos - start + remaining

@@ -1,0 +1,35 @@
+"""A pytest plug-in that writes down which test cites which statement, and runs nothing.
+
+Marks are read from the collected tests, not from their source, so that a mark on a row of a parametrized table, on a
+class or on a module counts like one on a function.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--citations", help="write the citations of all collected tests to this file (JSON)")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    target = session.config.getoption("--citations")
+    if not target:
+        return
+    tests = []
+    for item in session.items:
+        marks = [
+            {
+                "ids": list(mark.args),
+                "version": mark.kwargs.get("version"),
+                "extra": sorted(set(mark.kwargs) - {"version"}),
+            }
+            for mark in item.iter_markers("spec")
+        ]
+        path, line, _name = item.location
+        tests.append({"nodeid": item.nodeid, "path": path, "line": (line or 0) + 1, "marks": marks})
+    Path(target).write_text(json.dumps(tests), encoding="utf-8")

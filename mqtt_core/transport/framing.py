@@ -84,7 +84,7 @@ class FrameReader:
             self.chunk = chunk[start:]
             self.position = 0
         # With less than a header any byte is worth another look.
-        self._needed = size if size else left + 1
+        self._needed = size or left + 1
         return None
 
     def _join(self) -> None:

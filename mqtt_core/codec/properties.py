@@ -1,15 +1,15 @@
 """The properties of 5.0 (section 2.2.2): an immutable value, its encoding and its decoding.
 
 Laws: which property may stand in which packet, and of what type it is, is one table for both directions, in
-:mod:`mqtt_core.codec.property_table`; decoding takes time in proportion to the bytes; user properties keep their order and may
-repeat, subscription identifiers may repeat in PUBLISH, everything else stands at most once.
+`property_table`; decoding takes time in proportion to the bytes; user properties keep their order and may repeat,
+subscription identifiers may repeat in PUBLISH, everything else stands at most once.
 
 Will properties (section 3.1.3.2) are a kind of packet of their own here, ``WILL``.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final, TypedDict, Unpack
+from typing import Any, Final, Unpack
 
 from mqtt_core.codec.error import LocalProtocolError, MalformedProperties, ProtocolError
 from mqtt_core.codec.fields import check_topic_name, read_binary, read_string, write_binary, write_string
@@ -21,9 +21,9 @@ from mqtt_core.codec.property_table import (
     CORRELATION_DATA,
     HIGHEST_OF_KIND,
     IDENTIFIER_OF,
-    KIND_OF,
     KIND_BINARY,
     KIND_FLAG,
+    KIND_OF,
     KIND_PAIR,
     KIND_STRING,
     KIND_VARINT,
@@ -56,8 +56,9 @@ from mqtt_core.codec.property_table import (
     WILL,
     WILL_DELAY_INTERVAL,
 )
+from mqtt_core.codec.property_values import PropertyFields, checked_value
 from mqtt_core.codec.types import PUBLISH, SUBSCRIBE
-from mqtt_core.codec.varint import VARINT_MAX, decode_varint, encode_varint
+from mqtt_core.codec.varint import decode_varint, encode_varint
 
 __all__ = [
     "ASSIGNED_CLIENT_IDENTIFIER",
@@ -97,38 +98,6 @@ __all__ = [
 ]
 
 
-class PropertyFields(TypedDict, total=False):
-    """The keyword arguments of :class:`Properties`; intervals are in seconds, sizes in bytes."""
-
-    payload_format_indicator: int | None
-    message_expiry_interval: int | None
-    content_type: str | None
-    response_topic: str | None
-    correlation_data: bytes | None
-    subscription_identifiers: tuple[int, ...] | None
-    session_expiry_interval: int | None
-    assigned_client_identifier: str | None
-    server_keep_alive: int | None
-    authentication_method: str | None
-    authentication_data: bytes | None
-    request_problem_information: bool | None
-    will_delay_interval: int | None
-    request_response_information: bool | None
-    response_information: str | None
-    server_reference: str | None
-    reason_string: str | None
-    receive_maximum: int | None
-    topic_alias_maximum: int | None
-    topic_alias: int | None
-    maximum_qos: int | None
-    retain_available: bool | None
-    user_properties: tuple[tuple[str, str], ...] | None
-    maximum_packet_size: int | None
-    wildcard_subscription_available: bool | None
-    subscription_identifier_available: bool | None
-    shared_subscription_available: bool | None
-
-
 class Properties:
     """The properties of one packet or will; cannot be changed, only :meth:`replace` d.
 
@@ -150,7 +119,7 @@ class Properties:
             if identifier is None:
                 raise TypeError(f"there is no property {name!r}")
             if value is not None and value != ():
-                self.values[identifier] = _checked(identifier, value)
+                self.values[identifier] = checked_value(identifier, value)
 
     def replace(self, **changes: Unpack[PropertyFields]) -> Properties:
         """Return these properties with some fields set to other values, or taken away by None.
@@ -334,54 +303,6 @@ class Properties:
     def shared_subscription_available(self) -> bool | None:
         """Whether the server takes shared subscriptions (3.2.2.3.13)."""
         return self._bool(SHARED_SUBSCRIPTION_AVAILABLE)
-
-
-def _checked(identifier: int, value: object) -> object:
-    """Return a value given by the host in the form in which it is kept, if it may stand for this property."""
-    kind = KIND_OF[identifier]
-    name = NAME_OF[identifier]
-    if kind == KIND_STRING:
-        if isinstance(value, str):
-            write_string(value, name)
-            if identifier == RESPONSE_TOPIC and (not value or "+" in value or "#" in value):  # [MQTT-3.3.2-14 v5]
-                raise LocalProtocolError(f"response_topic {value!r} is not a topic name", 0x90)
-            return value
-    elif kind == KIND_BINARY:
-        if isinstance(value, bytes | bytearray | memoryview):
-            data = bytes(value)
-            write_binary(data, name)
-            return data
-    elif kind == KIND_PAIR:
-        return tuple([_checked_pair(pair) for pair in _sequence(value, name)])
-    elif kind == KIND_VARINT:
-        return tuple([_checked_int(number, 1, VARINT_MAX, name) for number in _sequence(value, name)])
-    elif kind == KIND_FLAG:
-        return bool(_checked_int(value, 0, 1, name))
-    else:
-        return _checked_int(value, LOWEST_OF[identifier], HIGHEST_OF_KIND[kind], name)
-    raise LocalProtocolError(f"{name} cannot be {value!r}")
-
-
-def _sequence(value: object, name: str) -> list[object]:
-    if isinstance(value, tuple | list):
-        return list(value)
-    raise LocalProtocolError(f"{name} must be a sequence, not {value!r}")
-
-
-def _checked_pair(pair: object) -> tuple[str, str]:
-    if isinstance(pair, tuple | list) and len(pair) == 2:
-        name, value = pair
-        if isinstance(name, str) and isinstance(value, str):
-            write_string(name, "name of a user property")  # [MQTT-1.5.7-1 v5]
-            write_string(value, "value of a user property")
-            return name, value
-    raise LocalProtocolError(f"a user property is a pair of strings, not {pair!r}")
-
-
-def _checked_int(value: object, lowest: int, highest: int, name: str) -> int:
-    if isinstance(value, int) and lowest <= value <= highest:
-        return int(value)
-    raise LocalProtocolError(f"{name} must be an integer from {lowest} to {highest}, not {value!r}")
 
 
 def properties_from_values(values: dict[int, Any]) -> Properties:

@@ -1,0 +1,131 @@
+"""Everything that is done to this project, one session each: `nox -l` lists them, `nox -s NAME` runs one.
+
+Tests run against the installed wheel: a session installs it and runs the suite in a copy of the tree that has no
+package source in it. Arguments after ``--`` go to the tool: `nox -s tests -- tests/codec -x`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.5.1"
+nox.options.default_venv_backend = "venv"
+nox.options.sessions = ["lint", "types", "tests", "docs"]
+
+ROOT = Path(__file__).parent
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+COVERAGE_MIN = 97  # per cent of the core's branches
+SUITE = ["tests", "docs", "README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "noxfile.py", "hatch_build.py"]
+LEFT_OUT = shutil.ignore_patterns("__pycache__", "_build", "node_modules")
+
+
+def install(session: nox.Session, *groups: str, compiled: bool = False) -> None:
+    """Build the wheel, install it with the dependencies of some groups."""
+    packages = list(dict.fromkeys(p for g in groups for p in nox.project.dependency_groups(PYPROJECT, g)))
+    environment = {"MQTT_CORE_COMPILE": "1" if compiled else "0"}
+    session.install("--force-reinstall", "--no-deps", "--no-cache-dir", str(ROOT), env=environment)
+    session.install(*packages)
+
+
+def copy_suite(session: nox.Session) -> Path:
+    """A directory with the tests and what they read, and without the packages: those come from the wheel."""
+    target = Path(session.create_tmp()).resolve() / f"tests-{session.name}"
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    for name in SUITE:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, target / name, ignore=LEFT_OUT)
+        elif source.exists():
+            shutil.copy2(source, target / name)
+    return target
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The whole suite, with branch coverage of the core."""
+    install(session, "test")
+    with session.chdir(copy_suite(session)):
+        if session.posargs:
+            session.run("python", "-m", "pytest", *session.posargs)
+            return
+        session.run("python", "-m", "pytest", "-q", "-n", "2", "--cov", "--cov-report=")
+        session.run("coverage", "report", "--include=*/mqtt_core/*", f"--fail-under={COVERAGE_MIN}")
+
+
+@nox.session
+def compiled(session: nox.Session) -> None:
+    """The whole suite against the core compiled by mypyc."""
+    install(session, "test", compiled=True)
+    with session.chdir(copy_suite(session)):
+        check = "from mqtt_core.codec import decode; assert not decode.__file__.endswith('.py'), decode.__file__"
+        session.run("python", "-c", check)
+        session.run("python", "-m", "pytest", "-q", "-n", "2", *session.posargs)
+
+
+@nox.session
+def interop(session: nox.Session) -> None:
+    """Other people's clients against the broker, our client against mosquitto; a missing partner is a failure."""
+    install(session, "test", "interop")
+    with session.chdir(copy_suite(session)):
+        modules = Path("tests", "interop", "node_modules")
+        if not modules.exists():
+            session.run("npm", "install", "--no-fund", "--no-audit", "--prefix", "tests/interop", external=True)
+        session.run("python", "-m", "pytest", "-q", *(session.posargs or ["tests/interop"]))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style: ruff's checks and its formatter."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy --strict on both packages."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "types"))
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation, without a warning, in docs/_build/html."""
+    install(session, "docs")
+    output = ROOT / "docs" / "_build"
+    with session.chdir(copy_suite(session)):
+        session.run("sphinx-build", "-W", "--keep-going", "-q", "-b", "html", "docs", str(output / "html"))
+
+
+@nox.session
+def sensitivity(session: nox.Session) -> None:
+    """Disable the tagged lines of the core one at a time; fails when the tests of a cited statement stay green."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "test"))
+    session.run("python", "-m", "tests.spec.sensitivity", *session.posargs)
+
+
+@nox.session
+def simulate(session: nox.Session) -> None:
+    """The broker and many clients in virtual time, with faults, from seeds."""
+    install(session, "test")
+    with session.chdir(copy_suite(session)):
+        session.run("python", "-m", "mqtt_core.testing.simulation", *session.posargs)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Coverage-guided fuzzing of the decoder and the handlers, and the property tests at depth."""
+    install(session, "fuzz")
+    with session.chdir(copy_suite(session)):
+        session.run("python", "-m", "tests.fuzz", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Benchmarks against other brokers and codecs, written to docs/performance.md."""
+    install(session, "bench")
+    session.run("python", "-m", "tests.bench", *session.posargs)

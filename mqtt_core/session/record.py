@@ -1,0 +1,246 @@
+"""What is kept of a session, its subscriptions, will and messages when the process ends: plain values, no behaviour.
+
+Law: a record holds nothing that cannot be written down. No sink, no timer, no reference to a live object; a session
+gives one with `to_record()` and is built from one at recovery. How a record is put into bytes is
+`persistence/record.py`'s business, which is why a stored session survives a change of the session class.
+"""
+from __future__ import annotations
+
+from typing import Final
+
+from mqtt_core.codec.properties import Properties
+from mqtt_core.session.message import Message
+
+__all__ = [
+    "QUEUED",
+    "RECEIPT",
+    "RELEASED",
+    "SENT",
+    "EntryRecord",
+    "SessionRecord",
+    "SubscriptionRecord",
+    "WillRecord",
+]
+
+QUEUED: Final = 0
+"""State of an entry: waits in the session's queue and has no packet identifier."""
+
+SENT: Final = 1
+"""State of an entry: has a packet identifier, so it counts as sent; waits for PUBACK or PUBREC."""
+
+RELEASED: Final = 2
+"""State of an entry: PUBREC arrived, waits for PUBCOMP; its message is forgotten."""
+
+RECEIPT: Final = 3
+"""State of an entry: no message, but the packet identifier of an inbound QoS 2 PUBLISH whose PUBREL is to come."""
+
+
+class SubscriptionRecord:
+    """One subscription with its options (5.0 section 3.8.3.1).
+
+    filter: as the client wrote it, `$share/group/` included. qos: 0 to 2, as granted. retain_handling: 0 to 2.
+    subscription_id: 1 to 268,435,455, or 0 for none.
+    """
+
+    __slots__ = ("filter", "no_local", "qos", "retain_as_published", "retain_handling", "subscription_id")
+
+    def __init__(
+        self,
+        filter: str,
+        qos: int = 0,
+        no_local: bool = False,
+        retain_as_published: bool = False,
+        retain_handling: int = 0,
+        subscription_id: int = 0,
+    ) -> None:
+        self.filter = filter
+        self.qos = qos
+        self.no_local = no_local
+        self.retain_as_published = retain_as_published
+        self.retain_handling = retain_handling
+        self.subscription_id = subscription_id
+
+    def _key(self) -> tuple[str, int, bool, bool, int, int]:
+        return (
+            self.filter,
+            self.qos,
+            self.no_local,
+            self.retain_as_published,
+            self.retain_handling,
+            self.subscription_id,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        """Equal in every field."""
+        return isinstance(other, SubscriptionRecord) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __repr__(self) -> str:
+        return f"SubscriptionRecord{self._key()!r}"
+
+
+class WillRecord:
+    """A will that is still to be published, or not (5.0 section 3.1.2.5).
+
+    topic, payload, qos (0 to 2), retain, properties: as in the CONNECT, without the Will Delay Interval.
+    delay_s: that interval in seconds. publisher: client identifier in whose name it is published.
+    """
+
+    __slots__ = ("delay_s", "payload", "properties", "publisher", "qos", "retain", "topic")
+
+    def __init__(
+        self,
+        topic: str,
+        payload: bytes,
+        qos: int,
+        retain: bool,
+        properties: Properties,
+        delay_s: int = 0,
+        publisher: str = "",
+    ) -> None:
+        self.topic = topic
+        self.payload = payload
+        self.qos = qos
+        self.retain = retain
+        self.properties = properties
+        self.delay_s = delay_s
+        self.publisher = publisher
+
+    def __eq__(self, other: object) -> bool:
+        """Equal in every field."""
+        if not isinstance(other, WillRecord):
+            return NotImplemented
+        return (
+            self.topic == other.topic
+            and self.payload == other.payload
+            and self.qos == other.qos
+            and self.retain == other.retain
+            and self.properties == other.properties
+            and self.delay_s == other.delay_s
+            and self.publisher == other.publisher
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # compared by value, never a key
+
+    def __repr__(self) -> str:
+        return f"WillRecord({self.topic!r}, {self.payload!r}, qos={self.qos}, delay_s={self.delay_s})"
+
+
+class SessionRecord:
+    """Everything about a session but its messages.
+
+    identity: who created it. version: 4 or 5, of the last connection. expiry_s: 0xFFFFFFFF for never.
+    connected_at, disconnected_at: epoch seconds; disconnected_at is 0.0 while connected, and a session found so at
+    recovery counts as disconnected at the newest committed time stamp.
+    """
+
+    __slots__ = (
+        "client_id",
+        "connected_at",
+        "disconnected_at",
+        "expiry_s",
+        "identity",
+        "subscriptions",
+        "version",
+        "will",
+    )
+
+    def __init__(
+        self,
+        client_id: str,
+        identity: str,
+        version: int,
+        expiry_s: int,
+        will: WillRecord | None,
+        subscriptions: list[SubscriptionRecord],
+        connected_at: float,
+        disconnected_at: float,
+    ) -> None:
+        self.client_id = client_id
+        self.identity = identity
+        self.version = version
+        self.expiry_s = expiry_s
+        self.will = will
+        self.subscriptions = subscriptions
+        self.connected_at = connected_at
+        self.disconnected_at = disconnected_at
+
+    def __eq__(self, other: object) -> bool:
+        """Equal in every field."""
+        if not isinstance(other, SessionRecord):
+            return NotImplemented
+        return (
+            self.client_id == other.client_id
+            and self.identity == other.identity
+            and self.version == other.version
+            and self.expiry_s == other.expiry_s
+            and self.will == other.will
+            and self.subscriptions == other.subscriptions
+            and self.connected_at == other.connected_at
+            and self.disconnected_at == other.disconnected_at
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # compared by value, never a key
+
+    def __repr__(self) -> str:
+        return (
+            f"SessionRecord({self.client_id!r}, {self.identity!r}, version={self.version}, expiry_s={self.expiry_s}, "
+            f"subscriptions={len(self.subscriptions)}, will={self.will!r})"
+        )
+
+
+class EntryRecord:
+    """One entry of a session: a message on its way to the client, or the receipt of one that came from it.
+
+    sequence: key of the entry within its session: the message's number (1 and up), or minus the packet identifier
+    for a receipt. message: shared by all sessions that wait for it; None for a released entry and a receipt. qos:
+    effective, 1 or 2. retain: RETAIN as it is sent. packet_id: 0 for none. state: QUEUED, SENT, RELEASED or
+    RECEIPT. shared: "group/filter" of the shared subscription the message was given to a member of, else "".
+    """
+
+    __slots__ = ("message", "packet_id", "qos", "retain", "sequence", "shared", "state", "subscription_ids")
+
+    def __init__(
+        self,
+        sequence: int,
+        message: Message | None,
+        qos: int = 1,
+        retain: bool = False,
+        subscription_ids: tuple[int, ...] = (),
+        packet_id: int = 0,
+        state: int = QUEUED,
+        shared: str = "",
+    ) -> None:
+        self.sequence = sequence
+        self.message = message
+        self.qos = qos
+        self.retain = retain
+        self.subscription_ids = subscription_ids
+        self.packet_id = packet_id
+        self.state = state
+        self.shared = shared
+
+    def __eq__(self, other: object) -> bool:
+        """Equal in every field, the message by what a subscriber can see of it."""
+        if not isinstance(other, EntryRecord):
+            return NotImplemented
+        return (
+            self.sequence == other.sequence
+            and self.message == other.message
+            and self.qos == other.qos
+            and self.retain == other.retain
+            and self.subscription_ids == other.subscription_ids
+            and self.packet_id == other.packet_id
+            and self.state == other.state
+            and self.shared == other.shared
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # compared by value, never a key
+
+    def __repr__(self) -> str:
+        return (
+            f"EntryRecord({self.sequence}, {self.message!r}, qos={self.qos}, packet_id={self.packet_id}, "
+            f"state={self.state})"
+        )

@@ -93,21 +93,8 @@ def decode(frame: bytes, version: int) -> Packet:
     if remaining != size - pos:
         raise MalformedPacket(f"remaining length is {remaining}, but {size - pos} bytes follow")
     first = frame[0]
-    kind = first >> 4
-    if version == 0 and kind != CONNECT:  # [MQTT-3.1.0-1]
-        raise ProtocolError(0x82, f"packet type {kind} before CONNECT")
-    if kind == PUBLISH:
-        return _decode_publish(frame, pos, size, first, version)
-    if kind == 0 or (kind == AUTH and version == V311):
-        raise MalformedPacket(f"packet type {kind} is reserved")
-    if first & 15 != _FLAGS[kind]:
-        # [MQTT-2.2.2-1 v3.1.1] [MQTT-2.2.2-2 v3.1.1] [MQTT-2.1.3-1 v5] [MQTT-3.6.1-1] [MQTT-3.8.1-1] [MQTT-3.10.1-1]
-        # [MQTT-3.14.1-1] [MQTT-3.15.1-1 v5]
-        raise ReservedFlags(f"fixed-header flags {first & 15:04b} in packet type {kind}")
-    return _DECODERS[kind](frame, pos, size, version)
-
-
-def _decode_publish(frame: bytes, pos: int, size: int, first: int, version: int) -> PublishPacket:
+    if first >> 4 != PUBLISH or not version:
+        return _decode_other(frame, pos, size, version)
     start = pos + 2
     if start > size:
         raise MalformedPacket("PUBLISH ends before its topic")
@@ -139,11 +126,26 @@ def _decode_publish(frame: bytes, pos: int, size: int, first: int, version: int)
             pos += 1
         else:
             properties, pos = decode_properties(frame, pos, size, PUBLISH)
-    if not topic and properties.topic_alias is None:
+    if not topic and (version == V311 or properties.topic_alias is None):
         if version == V311:  # [MQTT-4.7.3-1 v3.1.1]
             raise MalformedPacket("PUBLISH with an empty topic")
         raise ProtocolError(0x82, "PUBLISH with neither topic nor topic alias")
     return PublishPacket(topic, frame[pos:], qos, first & 1 != 0, first & 8 != 0, packet_id, properties)
+
+
+def _decode_other(frame: bytes, pos: int, size: int, version: int) -> Packet:
+    """Decode a packet that is not a PUBLISH, or refuse one that comes before CONNECT."""
+    kind = frame[0] >> 4
+    flags = frame[0] & 15
+    if kind != CONNECT and not version:  # [MQTT-3.1.0-1]
+        raise ProtocolError(0x82, f"packet type {kind} before CONNECT")
+    if kind == 0 or (kind == AUTH and version == V311):
+        raise MalformedPacket(f"packet type {kind} is reserved")
+    if flags != _FLAGS[kind]:
+        # [MQTT-2.2.2-1 v3.1.1] [MQTT-2.2.2-2 v3.1.1] [MQTT-2.1.3-1 v5] [MQTT-3.6.1-1] [MQTT-3.8.1-1] [MQTT-3.10.1-1]
+        # [MQTT-3.14.1-1] [MQTT-3.15.1-1 v5]
+        raise ReservedFlags(f"fixed-header flags {flags:04b} in packet type {kind}")
+    return _DECODERS[kind](frame, pos, size, version)
 
 
 def _topic_error(topic: str) -> MqttError:

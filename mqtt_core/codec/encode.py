@@ -31,7 +31,7 @@ from mqtt_core.codec.packet import (
     UnsubscribePacket,
     Will,
 )
-from mqtt_core.codec.properties import WILL, Properties, encode_properties
+from mqtt_core.codec.properties import NO_PROPERTIES, WILL, Properties, encode_properties
 from mqtt_core.codec.reason_codes import REASON_CODES, RETURN_CODES
 from mqtt_core.codec.types import (
     AUTH,
@@ -135,21 +135,24 @@ def _encode_publish_packet(packet: PublishPacket, version: int) -> bytes:
     if qos:
         if qos not in (1, 2):  # [MQTT-3.3.1-4]
             raise LocalProtocolError(f"there is no QoS {qos}")
-        _check_packet_id(packet_id)
+        if packet_id < 1 or packet_id > 65_535:  # [MQTT-2.3.1-1 v3.1.1] [MQTT-2.2.1-3 v5] [MQTT-2.2.1-4 v5]
+            raise LocalProtocolError(f"packet identifier {packet_id} is not in 1 to 65535")
     elif packet.dup or packet_id:  # [MQTT-3.3.1-2] [MQTT-2.3.1-5 v3.1.1] [MQTT-2.2.1-2 v5]
         raise LocalProtocolError("a PUBLISH with QoS 0 has neither DUP nor a packet identifier")
-    properties: bytes | None = None
+    properties = packet.properties
+    section: bytes | None = None
     if version == V5:
-        properties = encode_properties(packet.properties, PUBLISH)
-        if not topic and packet.properties.topic_alias is None:
+        section = b"\x00" if properties is NO_PROPERTIES else encode_properties(properties, PUBLISH)
+        if not topic and properties.topic_alias is None:
             raise LocalProtocolError("PUBLISH with neither topic nor topic alias")
     elif version == V311:
-        _check_no_properties(packet.properties, version)
+        if properties is not NO_PROPERTIES:
+            _check_no_properties(properties, version)
         if not topic:  # [MQTT-4.7.3-1 v3.1.1]
             raise LocalProtocolError("topic is empty", 0x90)
     else:
         raise LocalProtocolError(f"there is no protocol version {version}")
-    return encode_publish(encoded, packet.payload, qos, packet.retain, packet.dup, packet_id, properties)
+    return encode_publish(encoded, packet.payload, qos, packet.retain, packet.dup, packet_id, section)
 
 
 def _encode_connect(packet: ConnectPacket, version: int) -> bytes:

@@ -34,8 +34,6 @@ def check_disconnect(packet: DisconnectPacket, from_server: bool) -> None:
         raise ProtocolError(0x82, f"DISCONNECT with reason code 0x{packet.reason_code:02X} from the wrong side")
     if from_server and packet.properties.session_expiry_interval is not None:  # [MQTT-3.14.2-2 v5]
         raise ProtocolError(0x82, "a server sent a DISCONNECT with a Session Expiry Interval")
-    if not from_server and packet.properties.server_reference is not None:
-        raise ProtocolError(0x82, "a client sent a DISCONNECT with a Server Reference")
 
 
 def check_auth(packet: AuthPacket, from_server: bool) -> None:

@@ -1,0 +1,12 @@
+"""State machines for Hypothesis that run a part of the core, or your replacement for it, against a naive model.
+
+Subclass a machine, override the method that makes the part, and hand its `TestCase` to pytest. Needs the extra
+`hypothesis`.
+"""
+
+from __future__ import annotations
+
+from mqtt_core.testing.machines.topic_tree import TopicTreeMachine
+from mqtt_core.testing.machines.trie import TrieMachine
+
+__all__ = ["TopicTreeMachine", "TrieMachine"]

@@ -263,7 +263,7 @@ class TopicTrie(Generic[T]):
                 child = node.only
                 if child is not None:
                     if child.text == level:
-                        below.append(child)
+                        below.append(child)  # [MQTT-3.3.2-3]
                 elif node.children is not None:
                     child = node.children.get(level)
                     if child is not None:

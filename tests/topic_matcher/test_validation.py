@@ -122,8 +122,6 @@ def test_the_share_prefix_counts_towards_the_length():
     assert reason(check_filter, "$share/g/" + "a" * 65527) == "a topic filter has at most 65535 bytes"
 
 
-@pytest.mark.spec("MQTT-1.5.3-1", version="3.1.1")
-@pytest.mark.spec("MQTT-1.5.4-1", version="5.0")
 def test_names_and_filters_contain_no_surrogates():
     assert reason(check_topic, "a\ud800") == "a topic name contains no surrogates"
     assert reason(check_filter, "a\udfff") == "a topic filter contains no surrogates"

@@ -38,9 +38,7 @@ def filters(draw: st.DrawFn, levels_max: int = 5, *, shared: bool = False) -> st
     levels = draw(st.lists(st.one_of(level_texts(), st.just("+")), min_size=0, max_size=levels_max))
     if not levels or (len(levels) < levels_max and draw(st.booleans())):
         levels.append("#")
-    if levels == [""]:
-        levels = ["a"]
-    if levels[0] == "$share":
+    if levels == [""] or levels[0] == "$share":
         levels[0] = "a"
     text = "/".join(levels)
     if shared and draw(st.booleans()):

@@ -61,13 +61,13 @@ class _Absent:
 ABSENT: Final = _Absent()
 
 
-def _is_qos2(entry: object) -> bool:
+def is_qos2(entry: object) -> bool:
     if isinstance(entry, bytes):
         return entry[0] & 0x06 == 0x04
     return isinstance(entry, Outgoing) and entry.qos == 2
 
 
-def _is_qos1(entry: object) -> bool:
+def is_qos1(entry: object) -> bool:
     if isinstance(entry, bytes):
         return entry[0] & 0x06 == 0x02
     return isinstance(entry, Outgoing) and entry.qos == 1
@@ -124,7 +124,7 @@ class OutgoingFlow:
         entry = self.inflight.get(packet_id, ABSENT)
         if entry is ABSENT:
             return ABSENT
-        if not _is_qos1(entry):
+        if not is_qos1(entry):
             raise ProtocolError(ReasonCode.PROTOCOL_ERROR, f"PUBACK for identifier {packet_id}, which is not QoS 1")
         self._finish(packet_id)
         return entry
@@ -138,7 +138,7 @@ class OutgoingFlow:
         entry = self.inflight.get(packet_id, ABSENT)
         if entry is ABSENT or isinstance(entry, Released):
             return entry
-        if not _is_qos2(entry):
+        if not is_qos2(entry):
             raise ProtocolError(ReasonCode.PROTOCOL_ERROR, f"PUBREC for identifier {packet_id}, which is not QoS 2")
         del self.inflight[packet_id]
         if isinstance(entry, Outgoing):
@@ -153,7 +153,7 @@ class OutgoingFlow:
         entry = self.inflight.get(packet_id, ABSENT)
         if entry is ABSENT:
             return ABSENT
-        if not _is_qos2(entry):
+        if not is_qos2(entry):
             raise ProtocolError(ReasonCode.PROTOCOL_ERROR, f"PUBREC for identifier {packet_id}, which awaits none")
         self._finish(packet_id)
         return entry
@@ -201,9 +201,9 @@ class OutgoingFlow:
         entry = self.inflight.get(packet_id, ABSENT)
         if isinstance(entry, Released):
             return Qos2State.AWAITING_PUBCOMP
-        if _is_qos2(entry):
+        if is_qos2(entry):
             return Qos2State.AWAITING_PUBREC
-        return Qos1State.AWAITING_PUBACK if _is_qos1(entry) else None
+        return Qos1State.AWAITING_PUBACK if is_qos1(entry) else None
 
     def _finish(self, packet_id: int) -> None:
         del self.inflight[packet_id]

@@ -17,6 +17,7 @@ from mqtt_core.codec.types import V5
 from mqtt_core.session.message import Message, Outgoing
 from mqtt_core.session.qos import IncomingFlow, OutgoingFlow
 from mqtt_core.session.record import SessionRecord, SubscriptionRecord, WillRecord
+from mqtt_core.topic_matcher.names import Cursor
 from mqtt_core.transport.outbox import Outbox
 
 __all__ = ["NEVER_EXPIRES", "ReplayCursor", "Session", "Subscription"]
@@ -81,7 +82,7 @@ class Subscription:
 class ReplayCursor:
     """Retained messages still to be sent because of one new subscription.
 
-    `position` is the last topic that was visited; `since` the broker's message number at the time of subscribing: what
+    `position` is where the walk through the retained messages goes on; `since` the broker's message number at the time of subscribing: what
     was retained later has been delivered live. `overtaken` are topics on which a newer live message went out.
     """
 
@@ -90,7 +91,7 @@ class ReplayCursor:
     def __init__(self, subscription: Subscription, since: int) -> None:
         self.subscription = subscription
         self.since = since
-        self.position: str | None = None
+        self.position: Cursor | None = None
         self.overtaken: dict[str, None] = {}
 
 
@@ -100,13 +101,16 @@ class Session:
     client_id: the key. identity: who created it (user name or what the policy said); nobody else may resume it.
     version: 4 or 5, of the last connection. expiry_s: seconds kept after the connection, NEVER_EXPIRES for ever.
     stored: the journal keeps this session. barrier: number of the newest batch that holds something of this session.
-    packet_size_max: Maximum Packet Size of the client (bytes, 0 for none). alias_max: its Topic Alias Maximum.
+    packet_size_max: Maximum Packet Size of the client (bytes, 0 for none). alias_max: its Topic Alias Maximum;
+    aliases: the aliases set on the live connection (5.0 section 3.3.2.3.4).
     sequences: packet identifier -> journal number, for stored messages whose in-flight record is a mere frame.
-    will_at: when the delayed will is due (0.0: none is pending). local: the sink is a LocalSubscriber.
+    will_at: when the delayed will is due (0.0: none is pending). local: the LocalSubscriber that is the sink of a
+    session of the host, None for a client.
     """
 
     __slots__ = (
         "alias_max",
+        "aliases",
         "barrier",
         "client_id",
         "connected",
@@ -120,7 +124,7 @@ class Session:
         "inflight",
         "local",
         "outgoing",
-        "owner",
+        "principal",
         "packet_size_max",
         "queue",
         "queue_bytes",
@@ -147,10 +151,11 @@ class Session:
         self.disconnected_at = 0.0
         self.direct = False
         self.sink: Outbox | None = None
-        self.owner: object = None
-        self.local = False
+        self.principal: object = None
+        self.local: object = None
         self.packet_size_max = 0
         self.alias_max = 0
+        self.aliases: dict[str, int] | None = None
         self.outgoing = OutgoingFlow(limit)
         self.inflight = self.outgoing.inflight
         self.incoming = IncomingFlow()
@@ -175,11 +180,15 @@ class Session:
         """Recompute `direct` after anything that it depends on has changed."""
         self.direct = (
             self.sink is not None
-            and not self.local
+            and self.local is None
             and not self.queue
             and self.outgoing.resend is None
             and self.replays is None
         )
+
+    def waits_for_outbox(self) -> bool:
+        """True when messages wait although the quota has room, so that only the outbox can have stopped them."""
+        return not self.direct and self.outgoing.room() > 0
 
     def expires_at(self) -> float:
         """When the session of an absent client ends (epoch seconds); 0.0 for never or while connected."""

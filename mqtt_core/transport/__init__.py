@@ -8,6 +8,6 @@ until they may leave and somebody writes them.
 from __future__ import annotations
 
 from mqtt_core.transport.framing import FrameReader
-from mqtt_core.transport.outbox import Outbox
+from mqtt_core.transport.outbox import Countdown, Outbox
 
-__all__ = ["FrameReader", "Outbox"]
+__all__ = ["Countdown", "FrameReader", "Outbox"]

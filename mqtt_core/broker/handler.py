@@ -1,0 +1,375 @@
+"""One network connection of a broker: bytes in, bytes out, and one short method per packet.
+
+Laws. Inputs take `now` and return nothing; what they cause is pulled with `data_to_send`, `closing` and
+`reading_paused`. A peer can never raise into the host: `_process` holds the one `except MqttError` of the server role,
+which turns a fault into DISCONNECT (5.0) or a closed connection, the will rule and an event. Packets before a faulty one
+take full effect. After `closing` nothing is appended; what is held still goes out once it is committed.
+
+What CONNECT and AUTH do is in handshake.py, subscribing in subscribing.py, what happens to the session in sessions.py,
+and the traffic that needs no object in bulk.py. Receive Maximum: a QoS 1/2 PUBLISH occupies the broker's window until
+its last acknowledgement has left `data_to_send`; excess is 0x93 for 5.0, a 3.1.1 client is read no further until there
+is room.
+"""
+from __future__ import annotations
+
+from typing import Final
+
+from mqtt_core.broker import bulk, handshake, subscribing
+from mqtt_core.broker.connection import Connection
+from mqtt_core.broker.policy import Decision
+from mqtt_core.codec.decode import decode
+from mqtt_core.codec.encode import encode
+from mqtt_core.codec.error import MqttError, ProtocolError
+from mqtt_core.codec.packet import (
+    AckPacket,
+    AuthPacket,
+    ConnectPacket,
+    DisconnectPacket,
+    Packet,
+    PubackPacket,
+    PubcompPacket,
+    PublishPacket,
+    PubrecPacket,
+    PubrelPacket,
+    SubscribePacket,
+    UnsubscribePacket,
+)
+from mqtt_core.codec.types import (
+    CONNECT,
+    PINGREQ,
+    PUBACK,
+    PUBACK_FRAMES,
+    PUBCOMP,
+    PUBCOMP_FRAMES,
+    PUBREC,
+    PUBREC_FRAMES,
+    PUBREL,
+    PUBREL_FRAMES,
+    V5,
+    ReasonCode,
+)
+from mqtt_core.session.connection import ALLOWED, CLOSING, NEW, OPEN, SERVER, WAITING
+from mqtt_core.session.message import Message
+from mqtt_core.session.qos import ABSENT, Released
+from mqtt_core.session.session import Session
+from mqtt_core.topic_matcher.validation import check_topic
+
+__all__ = ["ClientHandler"]
+
+PINGRESP_FRAME: Final = b"\xd0\x00"
+VERDICTS_MAX: Final = 1024
+"""Publish verdicts kept per connection; then they are asked anew."""
+
+
+class ClientHandler(Connection):
+    """The broker's side of one connection. Made by `Broker.connection_made`; `owner` belongs to the adapter.
+
+    Inputs: `receive_data`, `receive_eof`, `resume`. Pulls: `data_to_send`, `closing`, `aborted`, `reading_paused`.
+    """
+
+    __slots__ = ()
+
+    # -- inputs -------------------------------------------------------------------------------------------------------
+
+    def receive_data(self, data: bytes, now: float) -> None:
+        """Bytes have arrived; any cut of the stream will do. Never raises for what they contain."""
+        if self.phase >= CLOSING:
+            return
+        state = self.state
+        now = state.moment(now)
+        self.last_received = now
+        state.counters.bytes_received += len(data)
+        self.reader.feed(bytes(data))
+        self._process(now)
+
+    def receive_eof(self, now: float) -> None:
+        """The peer has closed, or the transport is gone. Idempotent."""
+        now = self.state.moment(now)
+        if self.phase < CLOSING:
+            self.reason = "connection closed by the peer"
+            self.leave(now, True)
+        self.forget()
+
+    def resume(self, decision: Decision, now: float) -> None:
+        """The answer to a deferred authentication. A late or second one changes nothing."""
+        now = self.state.moment(now)
+        if self.phase != WAITING:
+            return
+        try:
+            handshake.decided(self, decision, now)
+        except MqttError as error:
+            self.fail(error, now)
+        if self.phase < CLOSING:
+            self._process(now)
+
+    def continue_reading(self, now: float) -> None:
+        """Go on with what was kept: room was made in the outbox or in the receive window."""
+        if self.outbox.late and self.session is not None:
+            late, self.outbox.late = self.outbox.late, []
+            self.state.sender.expire_unsent(self.session, late)
+        if self.session is not None and not self.session.direct:
+            self.state.sender.drain(self.session, now)
+        if self.stalled:
+            self.stalled = False
+            self.last_received = now
+            self._process(now)
+
+    # -- what arrives -------------------------------------------------------------------------------------------------
+
+    def _process(self, now: float) -> None:
+        """Handle the whole packets that are there: in bulk where that is possible, one by one elsewhere."""
+        reader = self.reader
+        try:
+            while self.phase < CLOSING and self.phase != WAITING:
+                if self.phase == OPEN and self.config.bulk_path:
+                    bulk.serve(self, now)
+                if self.version != V5 and self.window_full():
+                    self.stalled = reader.pending > 0
+                    break
+                frame = reader.next_frame()
+                if frame is None:
+                    break
+                self._handle_frame(frame, now)
+        except MqttError as error:
+            self.fail(error, now)
+        if self.phase == NEW and reader.pending and reader.chunk[reader.position] >> 4 != CONNECT:
+            self._refuse_stranger(now)
+        self.update_pause()
+
+    def _handle_frame(self, frame: bytes, now: float) -> None:
+        kind = frame[0] >> 4
+        self.state.counters.messages_received += 1
+        if not ALLOWED[SERVER][self.phase] >> kind & 1:
+            if self.phase == NEW:
+                self._refuse_stranger(now)  # [MQTT-3.1.0-1]
+                return
+            # [MQTT-3.1.0-2] [MQTT-4.8.0-1 v3.1.1]
+            raise ProtocolError(ReasonCode.PROTOCOL_ERROR, f"packet type {kind} is not allowed here")
+        if kind == CONNECT:
+            self.version = handshake.peek_version(frame)
+        packet = decode(frame, self.version)
+        if isinstance(packet, PublishPacket):
+            self.handle_publish(packet, now)
+        elif isinstance(packet, AckPacket):
+            self._handle_ack(kind, packet, now)
+        else:
+            self._handle_rare(kind, packet, now)
+
+    def _handle_rare(self, kind: int, packet: Packet, now: float) -> None:
+        if kind == PINGREQ:
+            self.outbox.send_now(PINGRESP_FRAME)  # [MQTT-3.12.4-1]
+            self.state.counters.messages_sent += 1
+        elif isinstance(packet, SubscribePacket):
+            self.handle_subscribe(packet, now)
+        elif isinstance(packet, UnsubscribePacket):
+            self.handle_unsubscribe(packet, now)
+        elif isinstance(packet, DisconnectPacket):
+            self.handle_disconnect(packet, now)
+        elif isinstance(packet, AuthPacket):
+            handshake.handle_auth(self, packet, now)
+        elif isinstance(packet, ConnectPacket):
+            self.handle_connect(packet, now)
+
+    def _refuse_stranger(self, now: float) -> None:
+        """The first packet is no CONNECT: no answer, at the first byte [MQTT-3.1.0-1]."""
+        self.state.counters.protocol_errors += 1
+        self.close(ReasonCode.PROTOCOL_ERROR, "the first packet is not CONNECT", now)
+
+    # -- packets ------------------------------------------------------------------------------------------------------
+
+    def handle_connect(self, packet: ConnectPacket, now: float) -> None:
+        """CONNECT (section 3.1)."""
+        handshake.handle_connect(self, packet, now)
+
+    def handle_subscribe(self, packet: SubscribePacket, now: float) -> None:
+        """SUBSCRIBE (section 3.8)."""
+        subscribing.handle_subscribe(self, packet, now)
+
+    def handle_unsubscribe(self, packet: UnsubscribePacket, now: float) -> None:
+        """UNSUBSCRIBE (section 3.10)."""
+        subscribing.handle_unsubscribe(self, packet, now)
+
+    def handle_publish(self, packet: PublishPacket, now: float) -> None:
+        """PUBLISH (section 3.3): check, authorise, store and route, then acknowledge."""
+        state = self.state
+        session = self.session
+        assert session is not None
+        qos = packet.qos
+        packet_id = packet.packet_id
+        counters = state.counters
+        counters.publish_received += 1
+        counters.publish_bytes_received += len(packet.payload)
+        if packet.properties:
+            self._check_publish_properties(packet)
+        check_topic(packet.topic, self.config.topic_levels_max)
+        if qos > self.config.maximum_qos:  # [MQTT-3.2.2-11 v5]
+            raise ProtocolError(ReasonCode.QOS_NOT_SUPPORTED, f"QoS {qos} is above the maximum of this broker")
+        if packet.retain and not self.config.retain_available:  # [MQTT-3.2.2-14 v5]
+            raise ProtocolError(ReasonCode.RETAIN_NOT_SUPPORTED, "retained messages are not available")
+        if qos == 2 and packet_id in session.incoming.received:
+            # [MQTT-4.3.3-10 v5] [MQTT-4.3.3-2 v3.1.1]
+            self.send(PUBREC_FRAMES[packet_id], session.barrier)
+            return
+        if qos and self.version == V5 and self.window_full():  # [MQTT-3.3.4-7 v5]
+            raise ProtocolError(
+                ReasonCode.RECEIVE_MAXIMUM_EXCEEDED,
+                f"more than {self.config.receive_maximum} unacknowledged messages",
+            )
+        if not self.may_publish(packet.topic, qos, packet.retain):
+            counters.dropped_not_authorized += 1
+            self._acknowledge(packet, ReasonCode.NOT_AUTHORIZED if self.version == V5 else 0, 0)
+            return
+        barrier = 0
+        if qos == 2:
+            session.incoming.on_publish(packet_id)
+            if session.stored:
+                barrier = session.barrier = state.journal.store_receipt(session.client_id, packet_id)
+        barrier = state.router.publish(self._message_of(packet, now), now, barrier)
+        code: int = 0
+        if qos and self.version == V5 and state.router.route(packet.topic).empty():
+            code = ReasonCode.NO_MATCHING_SUBSCRIBERS
+        self._acknowledge(packet, code, barrier)
+
+    def _check_publish_properties(self, packet: PublishPacket) -> None:
+        """Topic alias (5.0 section 3.3.2.3.4) and properties a client may not send."""
+        properties = packet.properties
+        if properties.subscription_identifiers:  # [MQTT-3.3.4-6 v5]
+            raise ProtocolError(ReasonCode.PROTOCOL_ERROR, "a client sent a Subscription Identifier in PUBLISH")
+        alias = properties.topic_alias
+        if alias is None:
+            return
+        if not 0 < alias <= self.config.topic_alias_maximum:  # [MQTT-3.3.2-8 v5] [MQTT-3.3.2-9 v5]
+            raise ProtocolError(ReasonCode.TOPIC_ALIAS_INVALID, f"topic alias {alias} is out of range")
+        if self.aliases is None:
+            self.aliases = {}  # [MQTT-3.3.2-7 v5]
+        if packet.topic:
+            self.aliases[alias] = packet.topic  # [MQTT-3.3.2-12 v5]
+        else:
+            topic = self.aliases.get(alias)
+            if topic is None:
+                raise ProtocolError(ReasonCode.PROTOCOL_ERROR, f"topic alias {alias} has not been set")
+            packet.topic = topic
+        packet.properties = properties.replace(topic_alias=None)
+
+    def _message_of(self, packet: PublishPacket, now: float) -> Message:
+        expiry_s = packet.properties.message_expiry_interval if packet.properties else None
+        return Message(
+            packet.topic,
+            packet.payload,
+            packet.qos,
+            packet.retain,
+            packet.properties,  # [MQTT-3.3.2-4 v5] [MQTT-3.3.2-15 v5] [MQTT-3.3.2-17 v5] [MQTT-3.3.2-20 v5]
+            now + expiry_s if expiry_s is not None else 0.0,
+            self.client_id,
+            self.state.sender.next_sequence(),
+        )
+
+    def _acknowledge(self, packet: PublishPacket, code: int, barrier: int) -> None:
+        """Answer a PUBLISH as its QoS asks [MQTT-3.3.4-1]; the answer waits for the message's writes."""
+        packet_id = packet.packet_id
+        if packet.qos == 1:
+            self.unacked += 1
+            frame = PUBACK_FRAMES[packet_id] if not code else encode(PubackPacket(packet_id, code), V5)
+            self.send(frame, barrier, 1)  # [MQTT-4.3.2-4 v5] [MQTT-4.3.2-2 v3.1.1]
+        elif packet.qos == 2:
+            credits = 1 if code >= 0x80 or self.version != V5 else 0
+            self.unacked += credits
+            frame = PUBREC_FRAMES[packet_id] if not code else encode(PubrecPacket(packet_id, code), V5)
+            self.send(frame, barrier, credits)  # [MQTT-4.3.3-8 v5]
+
+    def _handle_ack(self, kind: int, packet: AckPacket, now: float) -> None:
+        """PUBACK, PUBREC, PUBREL or PUBCOMP (sections 3.4 to 3.7)."""
+        session = self.session
+        assert session is not None
+        packet_id = packet.packet_id
+        flow = session.outgoing
+        sender = self.state.sender
+        if kind == PUBREL:
+            self.handle_pubrel(packet_id)
+            return
+        if kind == PUBREC and packet.reason_code < 0x80:
+            self._handle_pubrec(session, packet_id)
+            return
+        if kind == PUBACK:
+            entry = flow.on_puback(packet_id)
+        elif kind == PUBREC:
+            entry = flow.on_pubrec_refused(packet_id)  # [MQTT-4.4.0-2 v5] [MQTT-4.8.2-6 v5]
+        else:
+            entry = flow.on_pubcomp(packet_id)
+        if entry is ABSENT:
+            return
+        if packet.reason_code >= 0x80:
+            self.state.counters.dropped_by_client += 1
+        sender.finished(session, packet_id, entry)
+        if not session.direct:
+            sender.drain(session, now)
+
+    def _handle_pubrec(self, session: Session, packet_id: int) -> None:
+        sequence = session.sequences.get(packet_id, 0) if session.sequences is not None else 0
+        entry = session.outgoing.on_pubrec(packet_id, sequence)
+        if entry is ABSENT:
+            if self.version == V5:
+                self.send(encode(PubrelPacket(packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND), V5), 0)
+            else:
+                self.send(PUBREL_FRAMES[packet_id], 0)
+            return
+        if session.stored and not isinstance(entry, Released):
+            sequence = self.state.sender.sequence_of(session, packet_id, entry)
+            session.barrier = self.state.journal.release(session.client_id, sequence)
+        self.send(PUBREL_FRAMES[packet_id], session.barrier)  # [MQTT-4.3.3-4 v5]
+
+    def handle_pubrel(self, packet_id: int) -> None:
+        """PUBREL (section 3.6): the identifier is free for a new message."""
+        session = self.session
+        assert session is not None
+        if session.incoming.on_pubrel(packet_id):
+            self.unacked += 1
+            if session.stored:
+                session.barrier = self.state.journal.forget_receipt(session.client_id, packet_id)
+            self.send(PUBCOMP_FRAMES[packet_id], session.barrier, 1)  # [MQTT-4.3.3-11 v5]
+        elif self.version == V5:
+            code = ReasonCode.PACKET_IDENTIFIER_NOT_FOUND
+            self.send(encode(PubcompPacket(packet_id, code), V5), session.barrier)
+        else:
+            self.send(PUBCOMP_FRAMES[packet_id], session.barrier)
+
+    def handle_disconnect(self, packet: DisconnectPacket, now: float) -> None:
+        """DISCONNECT (section 3.14): reason code 0x00 deletes the will."""
+        session = self.session
+        expiry_s = packet.properties.session_expiry_interval
+        if session is not None and expiry_s is not None:
+            if session.expiry_s == 0 and expiry_s:
+                raise ProtocolError(ReasonCode.PROTOCOL_ERROR, "DISCONNECT sets an expiry the CONNECT did not have")
+            session.expiry_s = min(expiry_s, self.config.session_expiry_max_s)
+        self.reason_code = packet.reason_code
+        self.reason = packet.properties.reason_string or "DISCONNECT received"
+        self.leave(now, packet.reason_code != 0)  # [MQTT-3.14.4-3] [MQTT-3.1.2-10]
+
+    # -- faults and verdicts ------------------------------------------------------------------------------------------
+
+    def fail(self, error: MqttError, now: float) -> None:
+        """The peer broke a rule: say so as far as its version and the phase allow, and close."""
+        self.state.counters.protocol_errors += 1
+        if self.session is not None:
+            self.disconnect(error.reason_code, error.reason, now)
+        elif self.phase < CLOSING:
+            handshake.refuse_fault(self, error, now)
+
+    def may_publish(self, topic: str, qos: int, retain: bool) -> bool:
+        """The policy's verdict, kept per connection until the policy changes; `$SYS` is the broker's own."""
+        if topic.startswith("$SYS/"):
+            return False
+        state = self.state
+        policy = state.policy
+        if policy is None:
+            return True
+        verdicts = self.verdicts
+        if verdicts is None or self.epoch != state.policy_epoch or len(verdicts) >= VERDICTS_MAX:
+            verdicts = self.verdicts = {}
+            self.epoch = state.policy_epoch
+        key = (topic, qos, retain)
+        verdict = verdicts.get(key)
+        if verdict is None:
+            assert self.session is not None
+            verdict = verdicts[key] = policy.authorize_publish(state.principal(self.session), topic, qos, retain)
+        return verdict

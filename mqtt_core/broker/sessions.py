@@ -1,0 +1,155 @@
+"""Sessions come and go: opening, resuming, taking over, leaving, wills, expiry.
+
+Laws. A session belongs to the identity that created it. What happens to a session in one input is in one batch, the
+publication of a will together with its forgetting. A session whose expiry is 0 ends with its connection, also when the
+connection ends because another one takes over.
+"""
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, Final
+
+from mqtt_core.broker.events import SessionEnded
+from mqtt_core.broker.policy import Principal
+from mqtt_core.session.message import Message
+from mqtt_core.session.record import WillRecord
+from mqtt_core.session.session import NEVER_EXPIRES, Session
+from mqtt_core.timers import Timer
+
+if TYPE_CHECKING:
+    from mqtt_core.broker.state import BrokerState
+
+__all__ = ["SESSION_TIMER", "arm_session", "detach", "end_session", "open_session", "publish_will", "session_due"]
+
+SESSION_TIMER: Final = 1
+"""Kind of the timer of an absent client's session: its delayed will or its expiry, whichever comes first."""
+
+
+def open_session(
+    state: BrokerState, client_id: str, principal: Principal, version: int, clean_start: bool, now: float
+) -> tuple[Session, bool]:
+    """The session for an accepted CONNECT, and whether it was present (section 3.1.2.4); it is not attached yet."""
+    session = state.registry.sessions.get(client_id)
+    if session is not None:
+        due = session.expires_at()
+        expired = due != 0.0 and due <= now
+        if clean_start or expired or session.identity != principal.identity:
+            reason = "expired" if expired else "discarded by a new connection"
+            end_session(state, session, reason, now)  # [MQTT-3.1.2-4] [MQTT-3.1.2-6 v3.1.1]
+            session = None
+    if session is not None:
+        timer = session.timer
+        if isinstance(timer, Timer):
+            state.deadlines.cancel(timer)
+        session.will_at = 0.0  # [MQTT-3.1.3-9 v5]
+        return session, True  # [MQTT-3.1.2-5 v5] [MQTT-3.1.2-4 v3.1.1]
+    session = Session(client_id, principal.identity, version)
+    state.registry.sessions[client_id] = session  # [MQTT-3.1.2-6 v5] [MQTT-3.1.3-2]
+    return session, False
+
+
+def detach(state: BrokerState, session: Session, send_will: bool, now: float) -> None:
+    """The connection of a session is over. send_will: False after a DISCONNECT that deletes the will."""
+    session.sink = None
+    session.connected = False
+    session.direct = False
+    session.disconnected_at = now
+    session.aliases = None
+    session.outgoing.resend = None
+    state.registry.presence_changed(session)
+    will = session.will
+    if will is not None and not send_will:
+        session.will = None  # [MQTT-3.14.4-3] [MQTT-3.1.2-10] [MQTT-3.1.2-12 v3.1.1]
+    elif will is not None:
+        delay_s = min(will.delay_s, session.expiry_s)
+        if delay_s == 0:
+            publish_will(state, session, now)  # [MQTT-3.1.2-8]
+        else:
+            session.will_at = now + delay_s
+    if session.expiry_s == 0:
+        end_session(state, session, "ends with its connection", now)  # [MQTT-4.1.0-2 v5]
+        return
+    if session.stored:
+        session.barrier = state.journal.store_session(session)
+    arm_session(state, session)
+
+
+def arm_session(state: BrokerState, session: Session) -> None:
+    """Set the timer of an absent client's session to what comes first: its will or its end."""
+    when = session.expires_at() or inf
+    if session.will_at:
+        when = min(when, session.will_at)
+    if when == inf:
+        return
+    timer = session.timer
+    if not isinstance(timer, Timer):
+        timer = session.timer = Timer(session, SESSION_TIMER)
+    state.deadlines.arm(timer, when)
+
+
+def session_due(state: BrokerState, session: Session, now: float) -> None:
+    """The timer of a session has gone off."""
+    if session.connected or state.registry.sessions.get(session.client_id) is not session:
+        return
+    expires_at = session.expires_at()
+    if expires_at and expires_at <= now:
+        state.counters.sessions_expired += 1
+        end_session(state, session, "expired", now)
+        return
+    if session.will_at and session.will_at <= now:
+        publish_will(state, session, now)
+        if session.stored:
+            session.barrier = state.journal.store_session(session)
+    arm_session(state, session)
+
+
+def end_session(state: BrokerState, session: Session, reason: str, now: float) -> None:
+    """Drop a session with everything in it; a will that is still pending is due now (5.0 section 3.1.3.2.2)."""
+    if session.will_at:
+        publish_will(state, session, now)
+    timer = session.timer
+    if isinstance(timer, Timer):
+        state.deadlines.cancel(timer)
+    del state.registry.sessions[session.client_id]
+    state.router.session_ended(session, now)
+    if session.stored:
+        state.journal.delete_session(session.client_id)
+    if session.expiry_s:
+        state.events.add(SessionEnded(now, session.client_id, reason))
+
+
+def publish_will(state: BrokerState, session: Session, now: float) -> None:
+    """Publish a session's will and forget it (section 3.1.2.5)."""
+    will = session.will
+    session.will = None  # [MQTT-3.1.2-10]
+    session.will_at = 0.0
+    if will is None:
+        return
+    policy = state.policy
+    if policy is not None and not policy.authorize_publish(
+        state.principal(session), will.topic, will.qos, will.retain
+    ):
+        state.counters.dropped_not_authorized += 1
+        return
+    state.counters.wills_published += 1
+    state.router.publish(message_of_will(state, will, now), now)
+
+
+def message_of_will(state: BrokerState, will: WillRecord, now: float) -> Message:
+    """The message a will is published as [MQTT-3.1.2-14 v5] [MQTT-3.1.2-15 v5]."""
+    expiry_s = will.properties.message_expiry_interval
+    return Message(
+        will.topic,
+        will.payload,
+        will.qos,
+        will.retain,
+        will.properties,
+        now + expiry_s if expiry_s is not None else 0.0,
+        will.publisher,
+        state.sender.next_sequence(),
+    )
+
+
+def clamp_expiry(requested_s: int, maximum_s: int) -> int:
+    """The Session Expiry Interval a client gets: what it asked for within the broker's maximum."""
+    return min(requested_s, maximum_s, NEVER_EXPIRES)

@@ -1,0 +1,97 @@
+"""Retained messages: one per topic, within a bound of number and bytes.
+
+Laws: an empty payload deletes and is never stored; a message replaces the one on its topic whatever the bounds say
+about its size, since the old one must not survive it [MQTT-3.3.1-5 v5] [MQTT-3.3.1-7 v3.1.1]. Expired messages are as
+good as absent for every look, and are taken out by `expire` when their time comes.
+"""
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from typing import Final
+
+from mqtt_core.session.message import Message
+from mqtt_core.topic_matcher.names import Cursor, TopicTree
+
+__all__ = ["RetainStore"]
+
+STORED: Final = 1
+REMOVED: Final = 2
+REFUSED: Final = 3
+UNCHANGED: Final = 0
+
+
+class RetainStore:
+    """Retained messages by topic (section 3.3.1.3).
+
+    messages_max, bytes_max: bounds on number and on topic plus payload bytes; a new message beyond them is not kept.
+    """
+
+    __slots__ = ("_deadlines", "_messages", "bytes", "bytes_max", "messages_max")
+
+    def __init__(self, messages_max: int, bytes_max: int) -> None:
+        self.messages_max = messages_max
+        self.bytes_max = bytes_max
+        self.bytes = 0
+        self._messages: TopicTree[Message] = TopicTree()
+        self._deadlines: list[tuple[float, int, str]] = []
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def store(self, message: Message) -> int:
+        """Keep a message with RETAIN 1, or delete by an empty payload. Returns STORED, REMOVED, REFUSED or UNCHANGED."""
+        if not message.payload:
+            return REMOVED if self.remove(message.topic) else UNCHANGED  # [MQTT-3.3.1-6 v5] [MQTT-3.3.1-10 v3.1.1]
+        size = len(message.topic) + len(message.payload)
+        old = self._messages.get(message.topic)
+        total = self.bytes + size - (len(old.topic) + len(old.payload) if old is not None else 0)
+        if total > self.bytes_max or (old is None and len(self._messages) >= self.messages_max):
+            self.remove(message.topic)
+            return REFUSED
+        self._messages.set(message.topic, message)  # [MQTT-3.3.1-5]
+        self.bytes = total
+        if message.expires_at:
+            heappush(self._deadlines, (message.expires_at, message.sequence, message.topic))
+        return STORED
+
+    def remove(self, topic: str) -> bool:
+        """Delete the message of a topic; False when there was none."""
+        old = self._messages.pop(topic)
+        if old is None:
+            return False
+        self.bytes -= len(old.topic) + len(old.payload)
+        return True
+
+    def get(self, topic: str, now: float) -> Message | None:
+        """The message retained for a topic, None when there is none or it has expired."""
+        message = self._messages.get(topic)
+        if message is None or (message.expires_at and message.expires_at <= now):
+            return None
+        return message
+
+    def matching(self, topic_filter: str, now: float) -> list[Message]:
+        """All messages whose topic matches, unexpired; for hosts and tools, not for replays."""
+        return [m for _, m in self._messages.matching(topic_filter) if not m.expires_at or m.expires_at > now]
+
+    def matching_slice(
+        self, topic_filter: str, after: Cursor | None, limit: int
+    ) -> tuple[list[tuple[str, Message]], Cursor | None]:
+        """A bounded piece of the matches behind the cursor `after`, and the next cursor (None: that was all)."""
+        return self._messages.matching_slice(topic_filter, after, limit)
+
+    def next_expiry(self) -> float:
+        """When the next message may expire (epoch seconds), 0.0 for never."""
+        return self._deadlines[0][0] if self._deadlines else 0.0
+
+    def expire(self, now: float, limit: int) -> list[str]:
+        """Take out at most `limit` messages that have expired; returns their topics."""
+        gone: list[str] = []
+        heap = self._deadlines
+        while heap and heap[0][0] <= now and limit > 0:
+            _, sequence, topic = heappop(heap)
+            limit -= 1
+            message = self._messages.get(topic)
+            if message is not None and message.sequence == sequence and message.expires_at <= now:
+                self.remove(topic)
+                gone.append(topic)
+        return gone

@@ -1,0 +1,335 @@
+"""Who gets a message: the prepared route of each topic, and the fan-out along it.
+
+Laws. A route is built once per topic and cached, never per message; it names sessions, not connections, so that clients
+come and go without touching it. A subscription to a plain topic invalidates that topic's entry, one with wildcards the
+entries it matches, found through a tree of the cached names; where that would be many, the whole cache is dropped
+instead. Fan-out is a plain loop over rows; what differs between recipients was settled when the route was built.
+
+One client gets one copy of a message however many of its subscriptions match: with the highest of their QoS and all
+their subscription identifiers [MQTT-3.3.4-2 v5] [MQTT-3.3.4-4 v5] [MQTT-3.3.5-1 v3.1.1].
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from mqtt_core.codec.types import V5
+from mqtt_core.persistence.journal import Journal
+from mqtt_core.router.counters import Counters
+from mqtt_core.router.registry import Registry, SharedGroup
+from mqtt_core.router.retain import REFUSED, REMOVED, STORED, RetainStore
+from mqtt_core.router.sender import Sender
+from mqtt_core.session.message import Message, Outgoing
+from mqtt_core.session.qos import is_qos1
+from mqtt_core.session.session import ReplayCursor, Session, Subscription
+from mqtt_core.topic_matcher.names import TopicTree
+
+__all__ = ["Delivery", "Route", "Router"]
+
+INVALIDATE_MAX: Final = 512
+"""Cached routes a wildcard subscription invalidates one by one; where it matches more, all are dropped."""
+
+
+class Delivery:
+    """One recipient of a route: what this session gets of each message on the topic.
+
+    qos: the highest granted by its matching subscriptions. no_local: the row differs when the client is itself the
+    publisher; `own` is then what it gets, None for nothing.
+    """
+
+    __slots__ = ("no_local", "own", "qos", "retain_as_published", "session", "subscription_ids")
+
+    def __init__(
+        self, session: Session, qos: int, retain_as_published: bool, subscription_ids: tuple[int, ...]
+    ) -> None:
+        self.session = session
+        self.qos = qos
+        self.retain_as_published = retain_as_published
+        self.subscription_ids = subscription_ids
+        self.no_local = False
+        self.own: Delivery | None = None
+
+
+class Route:
+    """A topic's prepared recipients: rows, and the shared groups of which one member each gets a copy.
+
+    The last four are for the bulk path. plain: the rows' sessions when frames may pass through unchanged. version: the
+    version all of them speak, 0 when they differ or the route needs the object path. qos_min: the lowest granted QoS.
+    size_max: the smallest Maximum Packet Size of a recipient (0: none has one).
+    """
+
+    __slots__ = ("groups", "plain", "qos_min", "rows", "size_max", "topic", "version")
+
+    def __init__(self, topic: str, rows: list[Delivery], groups: list[SharedGroup]) -> None:
+        self.topic = topic
+        self.rows = rows
+        self.groups = groups
+        self.plain: list[Session] = []
+        self.version = 0
+        self.qos_min = 2
+        self.size_max = 0
+        self._prepare()
+
+    def _prepare(self) -> None:
+        for row in self.rows:
+            session = row.session
+            self.qos_min = min(self.qos_min, row.qos)
+            if session.packet_size_max and (not self.size_max or session.packet_size_max < self.size_max):
+                self.size_max = session.packet_size_max
+        if self.groups or not self.rows:
+            return
+        version = self.rows[0].session.version
+        for row in self.rows:
+            session = row.session
+            if (
+                row.no_local
+                or row.subscription_ids
+                or session.local is not None
+                or session.alias_max
+                or session.version != version
+            ):
+                return
+        self.plain = [row.session for row in self.rows]
+        self.version = version
+
+    def empty(self) -> bool:
+        """True when nobody is subscribed (Reason Code 0x10 of 5.0)."""
+        return not self.rows and not self.groups
+
+
+def _row(session: Session, subscriptions: list[Subscription]) -> Delivery:
+    qos = 0
+    retain_as_published = False
+    ids: list[int] = []
+    for subscription in subscriptions:
+        qos = max(qos, subscription.qos)  # [MQTT-3.3.4-2 v5] [MQTT-3.3.5-1 v3.1.1]
+        retain_as_published = retain_as_published or subscription.retain_as_published
+        if subscription.subscription_id and subscription.subscription_id not in ids:
+            ids.append(subscription.subscription_id)  # [MQTT-3.3.4-3 v5] [MQTT-3.3.4-4 v5]
+    return Delivery(session, qos, retain_as_published, tuple(ids) if session.version == V5 else ())
+
+
+class Router:
+    """Subscriptions, retained messages and routes of one broker.
+
+    authorize_deliver: the policy's question, None when everything is allowed. cache_max: number of cached routes.
+    """
+
+    __slots__ = (
+        "_names",
+        "authorize_deliver",
+        "cache_max",
+        "counters",
+        "journal",
+        "registry",
+        "retained",
+        "routes",
+        "sender",
+    )
+
+    def __init__(
+        self,
+        registry: Registry,
+        retained: RetainStore,
+        sender: Sender,
+        journal: Journal,
+        counters: Counters,
+        cache_max: int,
+        authorize_deliver: Callable[[Session, str], bool] | None = None,
+    ) -> None:
+        self.registry = registry
+        self.retained = retained
+        self.sender = sender
+        self.journal = journal
+        self.counters = counters
+        self.cache_max = max(cache_max, 1)
+        self.authorize_deliver = authorize_deliver
+        self.routes: dict[bytes, Route] = {}
+        self._names: TopicTree[bytes] = TopicTree()
+
+    # -- subscriptions ------------------------------------------------------------------------------------------------
+
+    def subscribe(self, subscription: Subscription) -> bool:
+        """Enter a subscription; True when the session had no identical filter before (section 3.8.4)."""
+        fresh = self.registry.add(subscription)
+        self._invalidate(subscription)
+        return fresh
+
+    def unsubscribe(self, session: Session, topic_filter: str) -> bool:
+        """Delete a subscription; False when the session has none with exactly this filter (section 3.10.4)."""
+        subscription = self.registry.remove(session, topic_filter)
+        if subscription is None:
+            return False
+        if session.replays is not None:
+            session.replays = [c for c in session.replays if c.subscription is not subscription] or None
+            session.update_direct()
+        self._invalidate(subscription)  # [MQTT-3.10.4-2]
+        return True
+
+    def replay(self, subscription: Subscription) -> None:
+        """Send the retained messages that match a subscription, from the session's next drain on."""
+        session = subscription.session
+        cursor = ReplayCursor(subscription, self.sender.sequence)
+        if session.replays is None:
+            session.replays = [cursor]
+        else:
+            session.replays = [c for c in session.replays if c.subscription.filter != subscription.filter]
+            session.replays.append(cursor)
+        session.direct = False
+
+    def session_changed(self, session: Session) -> None:
+        """The session's client speaks another version or has other limits now: its routes are built anew."""
+        if len(session.subscriptions) > INVALIDATE_MAX:
+            self.invalidate_all()
+            return
+        for subscription in session.subscriptions.values():
+            self._invalidate(subscription)
+
+    def invalidate_all(self) -> None:
+        """Forget all prepared routes."""
+        self.routes = {}
+        self._names = TopicTree()
+
+    def _invalidate(self, subscription: Subscription) -> None:
+        topic_filter = subscription.filter
+        if subscription.share:
+            topic_filter = subscription.share[subscription.share.index("/") + 1 :]
+        if "+" not in topic_filter and "#" not in topic_filter:
+            if self.routes.pop(topic_filter.encode(), None) is not None:
+                self._names.pop(topic_filter)
+            return
+        if not self.routes:
+            return
+        found, more = self._names.matching_slice(topic_filter, None, INVALIDATE_MAX)
+        if more is not None:
+            self.invalidate_all()
+            return
+        for topic, key in found:
+            del self.routes[key]
+            self._names.pop(topic)
+
+    # -- routes -------------------------------------------------------------------------------------------------------
+
+    def route(self, topic: str) -> Route:
+        """The prepared route of a valid topic name, from the cache or built now."""
+        key = topic.encode()
+        route = self.routes.get(key)
+        return route if route is not None else self._build(topic, key)
+
+    def _build(self, topic: str, key: bytes) -> Route:
+        allowed = self.authorize_deliver
+        by_session: dict[Session, list[Subscription]] = {}
+        for subscription in self.registry.matches(topic):
+            mine = by_session.get(subscription.session)
+            if mine is None:
+                if allowed is None or allowed(subscription.session, topic):
+                    by_session[subscription.session] = [subscription]
+            else:
+                mine.append(subscription)
+        rows = []
+        for session, subscriptions in by_session.items():
+            row = _row(session, subscriptions)
+            foreign = [s for s in subscriptions if not s.no_local]
+            if len(foreign) != len(subscriptions):
+                row.no_local = True
+                row.own = _row(session, foreign) if foreign else None  # [MQTT-3.8.3-3 v5]
+            rows.append(row)
+        route = Route(topic, rows, self.registry.shared_matches(topic))
+        if len(self.routes) >= self.cache_max:
+            oldest = next(iter(self.routes))
+            self._names.pop(self.routes.pop(oldest).topic)
+        self.routes[key] = route
+        self._names.set(topic, key)
+        return route
+
+    # -- messages -----------------------------------------------------------------------------------------------------
+
+    def retain(self, message: Message) -> int:
+        """Keep, replace or delete the retained message of a topic (section 3.3.1.3); the barrier of that write."""
+        outcome = self.retained.store(message)
+        if outcome == REFUSED:
+            self.counters.dropped_retained += 1
+        if message.topic.startswith("$SYS/"):
+            return 0
+        if outcome == STORED:
+            return self.journal.store_retained(message.topic, message)
+        return self.journal.store_retained(message.topic, None) if outcome in (REMOVED, REFUSED) else 0
+
+    def publish(self, message: Message, now: float, barrier: int = 0) -> int:
+        """Give a message to everybody who is subscribed, and to the retained store when RETAIN is set.
+
+        barrier: of writes that the same input has caused already. Returns the barrier that the publisher's
+        acknowledgement and all frames of this input have to wait for; 0 when nothing was written.
+        """
+        if message.retain:
+            barrier = max(barrier, self.retain(message))
+        route = self.route(message.topic)
+        if message.qos and self.journal.enabled and self._stores(route):
+            barrier = self.journal.barrier
+        held = barrier if message.qos else 0
+        sender = self.sender
+        variants: dict[tuple[int, bool, tuple[int, ...]], Outgoing] = {}
+        for row in route.rows:
+            delivery = row
+            if row.no_local and row.session.client_id == message.publisher:
+                if row.own is None:
+                    continue
+                delivery = row.own
+            qos = min(message.qos, delivery.qos)  # [MQTT-3.8.4-8 v5] [MQTT-3.8.4-6 v3.1.1]
+            retain = message.retain and delivery.retain_as_published  # [MQTT-3.3.1-12 v5] [MQTT-3.3.1-13 v5]
+            key = (qos, retain, delivery.subscription_ids)
+            out = variants.get(key)
+            if out is None:
+                out = variants[key] = Outgoing(message, qos, retain, delivery.subscription_ids)
+            sender.deliver(row.session, out, held if qos else 0, now)
+        for group in route.groups:
+            self._give_to_member(group, message, None, held, now)
+        sender.end_fan_out()
+        return barrier
+
+    def _stores(self, route: Route) -> bool:
+        for row in route.rows:
+            if row.qos and row.session.stored:
+                return True
+        for group in route.groups:
+            for members in (group.online, group.absent):
+                for member in members:
+                    if member.qos and member.session.stored:
+                        return True
+        return False
+
+    def _give_to_member(
+        self, group: SharedGroup, message: Message, refused: Session | None, barrier: int, now: float
+    ) -> None:
+        """One member of a shared group gets the message, at its own granted QoS [MQTT-4.8.2-3 v5]."""
+        for _ in range(len(group.online) + len(group.absent)):
+            member = group.choose(refused)
+            if member is None:
+                return
+            session = member.session
+            if self.authorize_deliver is None or self.authorize_deliver(session, message.topic):
+                break
+        else:
+            return
+        copy = self.sender.renumbered(message)
+        qos = min(message.qos, member.qos)
+        retain = message.retain and member.retain_as_published
+        ids = (member.subscription_id,) if member.subscription_id and session.version == V5 else ()
+        self.sender.deliver(session, Outgoing(copy, qos, retain, ids, group.key), barrier if qos else 0, now)
+
+    # -- the end of a session -------------------------------------------------------------------------------------------
+
+    def session_ended(self, session: Session, now: float) -> None:
+        """Remove a session's subscriptions; shared messages it has not taken go to another member of their group.
+
+        That is its queue and its unacknowledged QoS 1; a QoS 2 message that was sent goes to nobody [MQTT-4.8.2-5 v5].
+        """
+        waiting = [e for e in session.inflight.values() if isinstance(e, Outgoing) and is_qos1(e)]
+        waiting.extend(self.sender.clear_queue(session))
+        for topic_filter in list(session.subscriptions):
+            self.unsubscribe(session, topic_filter)
+        for out in waiting:
+            group = self.registry.group(out.shared) if out.shared else None
+            if group is not None:
+                self._give_to_member(group, out.message, session, self.journal.barrier, now)
+        self.sender.end_fan_out()

@@ -45,8 +45,9 @@ from mqtt_core.session.record import SessionRecord
 
 __all__ = ["Batch", "ClientRows", "Journal", "Recordable"]
 
-_FRAME_V5: Final = FRAME | (BODY_BIT | V5_BIT) << 8
-_FRAME_V311: Final = FRAME | BODY_BIT << 8
+# By quality of service, 0 to 2.
+_FRAME_V5: Final = [FRAME | (BODY_BIT | V5_BIT | qos) << 8 for qos in range(3)]
+_FRAME_V311: Final = [FRAME | (BODY_BIT | qos) << 8 for qos in range(3)]
 _BODY: Final = BODY | BODY_BIT << 8
 _SESSION: Final = SESSION | BODY_BIT << 8
 _UNRETAIN: Final = UNRETAIN | BODY_BIT << 8
@@ -228,8 +229,8 @@ class Journal:
         else:
             self._written[sequence] = None
             size = len(frame)
-            head = _FRAME_V5 if version == V5 else _FRAME_V311
-            self._words += (rows.base | packet_id << 16 | qos << 8 | head, sequence, size)
+            head = _FRAME_V5[qos] if version == V5 else _FRAME_V311[qos]
+            self._words += (rows.base | packet_id << 16 | head, sequence, size)
             self._bodies.append(frame)
             size += RECORD_BYTES
         rows.keys.append(sequence)

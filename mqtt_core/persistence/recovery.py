@@ -199,6 +199,12 @@ class StoredClient:
         self.size = 0
         self.entries: dict[int, StoredEntry] = {}
 
+    def queue(self, messages: dict[int, Message] | None = None) -> list[EntryRecord]:
+        """The entries in their order; `messages` holds those that other sessions' entries have already brought."""
+        if messages is None:
+            messages = {}
+        return [entry.to_record(messages) for entry in sorted(self.entries.values(), key=_order)]
+
 
 class StoredRetained:
     """The record of one retained message."""
@@ -345,8 +351,8 @@ class Replay:
         for client_id, client in self.clients.items():
             assert client.session is not None
             session = SessionSnapshot(decode_session(client.session, client_id))
-            for entry in sorted(client.entries.values(), key=_order):
-                session.add(entry.to_record(messages))
+            for entry in client.queue(messages):
+                session.add(entry)
             snapshot.sessions[client_id] = session
         for topic, retained in self.retained.items():
             sequence = retained.body.sequence

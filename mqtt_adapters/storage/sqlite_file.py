@@ -1,0 +1,390 @@
+"""One SQLite file that holds the log: opening it safely, appending batches, giving space back. Blocking, with no
+thread.
+
+The file has one table: a row is a segment (`mqtt_core.persistence.segments`), one blob per commit, deleted when
+nothing in it is needed. So a commit costs two or three statements, however many messages are in it.
+
+Laws:
+
+- Write-ahead log, one writing connection; what `apply` returned for is on disk (`strict`) or with the kernel
+(`process`).
+- Opening looks before it touches: lock, header, and every byte of every segment (checksums, read-only) come first.
+A file
+  that is damaged, foreign, newer or in use gives one `StorageError` and stays as it was.
+- After a failed write the object is finished: it raises the first error again and never writes more.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from mqtt_core.codec.error import StorageError
+from mqtt_core.persistence.journal import Batch
+from mqtt_core.persistence.recovery import Replay
+from mqtt_core.persistence.segments import SegmentIndex
+from mqtt_core.persistence.storage import Progress
+
+if sys.platform != "win32":
+    import fcntl
+
+__all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "SYNCHRONOUS", "SqliteFile", "read_segments"]
+
+APPLICATION_ID: Final = 0x4D515453
+"""In the header of every store, so that `file` and other programs can tell it from other databases."""
+
+MIGRATIONS: Final = (
+    "CREATE TABLE segment (place INTEGER PRIMARY KEY, checksum INTEGER NOT NULL, data BLOB NOT NULL)",
+)
+"""Statement i takes the schema from version i to i + 1; a new file is an empty one brought up to date."""
+
+SCHEMA_VERSION: Final = len(MIGRATIONS)
+
+SYNCHRONOUS: Final = {"strict": "FULL", "process": "NORMAL"}
+"""Durability level -> SQLite's: survives a power cut, or the end of the process only."""
+
+PAGE_BYTES: Final = 4096
+_WAL_BYTES: Final = 8 * 1024 * 1024
+_CACHE_KIB: Final = 16 * 1024
+_PART_BITS: Final = 8
+_PART_BYTES: Final = 256 * 1024 * 1024
+"""SQLite's blobs end at 1 GB: a longer segment is several rows, place = number << 8 | part."""
+
+_MOVE_FACTOR: Final = 4
+_MOVE_LEAST: Final = 64 * 1024
+_TIDY_BYTES: Final = 1024 * 1024
+"""Bytes of old segments that one slice of `tidy` goes through, and of free space it gives back."""
+
+_FREE_BYTES: Final = 4 * 1024 * 1024
+_READ_PROGRESS: Final = 64
+_HEADER_BYTES: Final = 100
+_MAGIC: Final = b"SQLite format 3\x00"
+
+
+class SqliteFile:
+    """A store file, opened for writing by this process alone.
+
+    path: of the file; made if it does not exist. durability: "strict" or "process". replay: what was in the file
+    when it was opened, until someone takes it. log_bytes, live_bytes: of all segments and of what lives in them.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], durability: str = "strict") -> None:
+        if durability not in SYNCHRONOUS:
+            raise StorageError(f"durability is {durability!r}; it can be {' or '.join(map(repr, SYNCHRONOUS))}")
+        self.path = Path(path)
+        self.durability = durability
+        self.replay: Replay | None = None
+        self._index = SegmentIndex()
+        self._stamp = 0.0
+        self._first = 0
+        self._free = 0
+        self._lock = -1
+        self._connection: sqlite3.Connection | None = None
+        self._failure = ""
+
+    @property
+    def log_bytes(self) -> int:
+        """Bytes of all segments, as they lie in the file."""
+        return self._index.log_bytes
+
+    @property
+    def live_bytes(self) -> int:
+        """Bytes of the records that are still needed."""
+        return self._index.live_bytes
+
+    # -------------------------------------------------------------------------------------------- open and close
+
+    def open(self, progress: Progress | None = None) -> None:
+        """Lock, check and read the file, then make it writable. A second call does nothing.
+
+        progress: called with segments read and segments there are. Raises StorageError, the file being unchanged.
+        """
+        if self._connection is not None:
+            return
+        self._failure = ""
+        try:
+            self._lock_file()
+            replay = self._read(progress)
+            self._index.restore(replay)
+            self._stamp = replay.stamp
+            self._connection = self._connect()
+            self.replay = replay
+        except sqlite3.Error as error:
+            self.close()
+            raise StorageError(f"{self.path} cannot be read: {error}") from error
+        except OSError as error:
+            self.close()
+            raise StorageError(f"{self.path} cannot be opened: {error.strerror}") from error
+        except StorageError as error:
+            self.close()
+            raise StorageError(f"{self.path}: {error.reason}") from error
+
+    def close(self) -> None:
+        """Give file and lock back. A second call does nothing."""
+        connection, self._connection = self._connection, None
+        self.replay = None
+        self._index = SegmentIndex()
+        self._free = 0
+        if connection is not None:
+            connection.close()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def _lock_file(self) -> None:
+        """Hold the file open and locked for as long as this object uses it; the lock ends with the process."""
+        if sys.platform == "win32":  # there the connection itself keeps others out, see _connect
+            if not self.path.exists() or not self.path.stat().st_size:
+                self._create()
+        else:
+            while True:
+                self._lock = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                try:
+                    fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise StorageError("another process uses this store") from None
+                if os.path.samestat(os.fstat(self._lock), self.path.stat()):
+                    if os.fstat(self._lock).st_size:
+                        break
+                    self._create()
+                os.close(self._lock)
+        with self.path.open("rb") as file:
+            header = file.read(_HEADER_BYTES)
+        if _check_header(header) < SCHEMA_VERSION:
+            _migrate(self.path)
+
+    def _create(self) -> None:
+        """Make an empty store beside the path and move it there, so that a file is a store or empty, never a torso."""
+        new = self.path.with_name(f"{self.path.name}.new-{os.getpid()}")
+        new.unlink(missing_ok=True)
+        os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        connection = sqlite3.connect(new, isolation_level=None)
+        try:
+            connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        finally:
+            connection.close()
+        _migrate(new)
+        new.replace(self.path)
+        _sync_directory(self.path.parent)
+
+    def _read(self, progress: Progress | None) -> Replay:
+        connection = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        try:
+            replay = Replay()
+            for number, size in read_segments(connection, replay.feed, progress):
+                self._index.add_stored(number, size)
+            self._first = self._index.oldest_number
+            return replay
+        finally:
+            connection.close()
+
+    def reread(self, progress: Progress | None = None) -> None:
+        """Read everything again into `replay`."""
+        if self._connection is None:
+            raise StorageError(f"{self.path} is not open")
+        replay = Replay()
+        read_segments(self._connection, replay.feed, progress)
+        self.replay = replay
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+        try:
+            if sys.platform == "win32":
+                connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            for pragma in (
+                "journal_mode = WAL",
+                f"synchronous = {SYNCHRONOUS[self.durability]}",
+                "fullfsync = ON",
+                "secure_delete = OFF",
+                f"wal_autocheckpoint = {_WAL_BYTES // PAGE_BYTES}",
+                f"journal_size_limit = {_WAL_BYTES}",
+                f"cache_size = -{_CACHE_KIB}",
+            ):
+                connection.execute(f"PRAGMA {pragma}")
+            (pages,) = connection.execute("PRAGMA freelist_count").fetchone()
+            self._free = pages * PAGE_BYTES
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    # -------------------------------------------------------------------------------------------- writing
+
+    def apply(self, batch: Batch) -> None:
+        """Make a batch durable. Raises StorageError if that failed: the file then has what it had before."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            self._stamp = max(self._stamp, batch.stamp)
+            self._move(connection, max(_MOVE_FACTOR * len(batch.data), _MOVE_LEAST))
+            size = _stored_bytes(len(batch.data))
+            self._insert(connection, self._index.add(batch, size), batch.data)
+            self._drop(connection)
+
+        self._transact(work)
+
+    @property
+    def untidy(self) -> bool:
+        """Whether the file is larger than it should be, so that `tidy` has work."""
+        if self._failure or self._connection is None:
+            return False
+        return self._index.crowded() or self._free > 2 * _FREE_BYTES + self._index.log_bytes // 8
+
+    def tidy(self) -> None:
+        """One slice of making the file smaller: move old live records, give free space back."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            self._move(connection, _TIDY_BYTES)
+            self._drop(connection)
+            (pages,) = connection.execute("PRAGMA freelist_count").fetchone()
+            spare = pages - (_FREE_BYTES + self._index.log_bytes // 8) // PAGE_BYTES
+            if spare > 0:
+                pages -= min(spare, _TIDY_BYTES // PAGE_BYTES)
+                connection.execute(f"PRAGMA incremental_vacuum({_TIDY_BYTES // PAGE_BYTES})").fetchall()
+            self._free = pages * PAGE_BYTES
+
+        self._transact(work)
+
+    def _transact(self, work: Callable[[sqlite3.Connection], None]) -> None:
+        if self._failure:
+            raise StorageError(self._failure)
+        connection = self._connection
+        if connection is None:
+            raise StorageError(f"{self.path} is not open")
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            work(connection)
+            connection.execute("COMMIT")
+        except BaseException as error:
+            self._failure = f"{self.path}: writing failed, nothing more is written: {error}"
+            if isinstance(error, sqlite3.Error | StorageError):
+                raise StorageError(self._failure) from error
+            raise
+
+    def _move(self, connection: sqlite3.Connection, budget: int) -> None:
+        numbers = self._index.to_move(budget)
+        if not numbers:
+            return
+        datas = [_read_one(connection, number) for number in numbers]
+        data = self._index.move(numbers, datas, self._stamp)
+        if data:
+            number = self._index.next_number - 1
+            self._index.set_size(number, _stored_bytes(len(data)))
+            self._insert(connection, number, data)
+
+    def _insert(self, connection: sqlite3.Connection, number: int, data: bytes) -> None:
+        self._free = max(0, self._free - len(data))
+        for part, start in enumerate(range(0, len(data), _PART_BYTES)):
+            piece = data if len(data) <= _PART_BYTES else data[start : start + _PART_BYTES]
+            connection.execute(
+                "INSERT INTO segment VALUES (?, ?, ?)", (number << _PART_BITS | part, zlib.crc32(piece), piece)
+            )
+
+    def _drop(self, connection: sqlite3.Connection) -> None:
+        before = self._index.log_bytes
+        first = self._index.drop_dead()
+        if first > self._first:
+            self._first = first
+            self._free += before - self._index.log_bytes
+            connection.execute("DELETE FROM segment WHERE place < ?", (first << _PART_BITS,))
+
+
+def read_segments(
+    connection: sqlite3.Connection, feed: Callable[[int, bytes], None], progress: Progress | None = None
+) -> list[tuple[int, int]]:
+    """Give every segment to `feed(number, data)`, oldest first; returns (number, bytes it takes) of each.
+
+    Raises StorageError if one is missing or not as it was written, sqlite3.Error if the database is broken.
+    """
+    connection.execute("BEGIN")
+    (total,) = connection.execute("SELECT count(*) FROM segment").fetchone()
+    found: list[tuple[int, int]] = []
+    pieces: list[bytes] = []
+    number = -1
+
+    def finish() -> None:
+        if pieces:
+            data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            feed(number, data)
+            found.append((number, _stored_bytes(len(data))))
+
+    for done, (place, checksum, piece) in enumerate(connection.execute("SELECT * FROM segment ORDER BY place")):
+        if progress is not None and done % _READ_PROGRESS == 0:
+            progress(done, total)
+        if type(piece) is not bytes or zlib.crc32(piece) != checksum:
+            raise StorageError(f"the file is damaged: segment {place >> _PART_BITS} has a wrong checksum")
+        if place >> _PART_BITS != number:
+            finish()
+            if number >= 0 and place >> _PART_BITS != number + 1:
+                raise StorageError(f"the file is damaged: segment {number + 1} is missing")
+            number = place >> _PART_BITS
+            pieces = []
+        pieces.append(piece)
+    finish()
+    if progress is not None:
+        progress(total, total)
+    connection.execute("COMMIT")
+    return found
+
+
+def _read_one(connection: sqlite3.Connection, number: int) -> bytes:
+    rows = connection.execute(
+        "SELECT data FROM segment WHERE place >= ? AND place < ? ORDER BY place",
+        (number << _PART_BITS, number + 1 << _PART_BITS),
+    ).fetchall()
+    if not rows:
+        raise StorageError(f"segment {number} is missing")
+    return rows[0][0] if len(rows) == 1 else b"".join(row[0] for row in rows)
+
+
+def _stored_bytes(length: int) -> int:
+    """Bytes of the file that a blob of this length takes: long ones have pages of their own."""
+    if length < PAGE_BYTES // 4:
+        return length + 64
+    return (length + 64 + PAGE_BYTES - 1) // PAGE_BYTES * PAGE_BYTES
+
+
+def _check_header(header: bytes) -> int:
+    """The schema version of a file that is one of ours (the fields are those of SQLite's file format, section 1.3)."""
+    if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
+        raise StorageError("this is not a store: the file is no SQLite database")
+    if int.from_bytes(header[68:72]) != APPLICATION_ID:
+        raise StorageError("this is not a store: the database belongs to another program")
+    version = int.from_bytes(header[60:64])
+    if version > SCHEMA_VERSION:
+        raise StorageError(
+            f"the store has schema version {version}, made by a newer program; this one knows {SCHEMA_VERSION}"
+        )
+    return version
+
+
+def _migrate(path: Path) -> None:
+    """Bring the schema up to date, all steps in one transaction, and see that the header says so."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("BEGIN IMMEDIATE")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        for statement in MIGRATIONS[version:]:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+        connection.execute("PRAGMA journal_mode = WAL")
+    finally:
+        connection.close()
+
+
+def _sync_directory(path: Path) -> None:
+    """Make a new name in a directory durable, where directories can be opened."""
+    if sys.platform != "win32":
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -74,7 +74,7 @@ __all__ = ["decode"]
 
 
 def decode(frame: bytes, version: int) -> Packet:
-    """Decode one whole frame.
+    """Decode one whole frame (long: PUBLISH is read in place, because it is most of what a connection carries).
 
     Args:
         frame: the packet with its fixed header and nothing after it.

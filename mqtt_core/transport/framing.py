@@ -66,7 +66,7 @@ class FrameReader:
         size = 0
         if left > 1:
             size = chunk[start + 1] + 2 if chunk[start + 1] < 128 else self._long_size(chunk, start)
-            if size > self.max_size:  # [MQTT-3.2.2-15 v5]
+            if size > self.max_size:  # [MUST-3.2.2.3.6-3 v5]
                 raise PacketTooLarge(f"packet of {size} bytes, the limit is {self.max_size}")
             if 0 < size <= left:
                 end = start + size

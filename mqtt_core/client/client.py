@@ -27,7 +27,6 @@ from mqtt_core.client.sending import Sending
 from mqtt_core.client.state import ClientState
 from mqtt_core.client.subscribing import Subscribing
 from mqtt_core.codec.decode import decode
-from mqtt_core.codec.encode import encode
 from mqtt_core.codec.error import LocalProtocolError, MqttError, ProtocolError
 from mqtt_core.codec.packet import (
     AuthPacket,
@@ -212,18 +211,13 @@ class MqttClient:
         reason_code: 0, or with 5.0 any a client may send (0x04: the will is to be published). properties: 5.0, for
         example another Session Expiry Interval.
         """
-        if reason_code not in DISCONNECT_BY_CLIENT:
-            raise LocalProtocolError(f"a client sends no DISCONNECT with reason code {reason_code:#04x}")
-        state = self._state
-        if properties.session_expiry_interval and not state.config.session_expiry_s:
-            raise LocalProtocolError("a session that ends with its connection cannot get an expiry interval at its end")
-        packet = DisconnectPacket(reason_code, properties)
-        encode(packet, state.config.version)
+        packet = self._connecting.goodbye(reason_code, properties)
         self._clock(now)
         self.reconnect_at = None
-        if state.link.phase in {CLOSING, CLOSED}:
+        if self._state.link.phase in {CLOSING, CLOSED}:
             return
-        state.send_packet(packet)  # [MQTT-3.14.4-1 v5] [MQTT-3.14.4-2 v3.1.1]
+        self._state.send_packet(packet)
+        # [MQTT-3.14.4-1 v5] [MQTT-3.14.4-2 v3.1.1]
         self._end(reason_code, "disconnected by the host", now, retry=False)
 
     # -- inputs of the transport -------------------------------------------------------------------------------------
@@ -246,7 +240,8 @@ class MqttClient:
             return
         if link.phase != CLOSING:
             self._end(ReasonCode.UNSPECIFIED_ERROR, "the connection was closed by the peer", now)
-        self._close()
+        self._silence()
+        link.phase = CLOSED
 
     def handle_timer(self, now: float) -> None:
         """The time of `next_deadline` has come; being early is no harm."""
@@ -275,16 +270,7 @@ class MqttClient:
 
     def data_to_send(self) -> list[bytes]:
         """The bytes to write now, in pieces."""
-        state = self._state
-        link = state.link
-        outbox = link.outbox
-        if not outbox.ready:
-            return []
-        link.dirty_list.clear()
-        chunks = outbox.take(state.now)
-        link.open_in -= outbox.credits_taken
-        link.last_sent = state.now
-        return chunks
+        return self._state.link.take(self._state.now)
 
     def take_events(self) -> list[Event]:
         """What has happened since the last call, in order."""
@@ -462,7 +448,3 @@ class MqttClient:
             state.events.append(ConnectionRefused(reason_code, properties, self.reconnect_at))
         else:
             state.events.append(Disconnected(reason_code, reason, by_server, properties, self.reconnect_at))
-
-    def _close(self) -> None:
-        self._silence()
-        self._state.link.phase = CLOSED

@@ -16,9 +16,11 @@ from mqtt_core.client.receiving import Receiving
 from mqtt_core.client.sending import Sending
 from mqtt_core.client.state import PACKET_SIZE_LIMIT, ClientState, Link
 from mqtt_core.client.subscribing import Subscribing
+from mqtt_core.codec.encode import encode
 from mqtt_core.codec.error import LocalProtocolError, ProtocolError
-from mqtt_core.codec.packet import AuthPacket, ConnackPacket, ConnectPacket
+from mqtt_core.codec.packet import AuthPacket, ConnackPacket, ConnectPacket, DisconnectPacket
 from mqtt_core.codec.properties import NO_PROPERTIES, Properties
+from mqtt_core.codec.reason_codes import DISCONNECT_BY_CLIENT
 from mqtt_core.codec.sender import check_auth
 from mqtt_core.codec.types import V5, ReasonCode
 from mqtt_core.session.connection import AUTHENTICATING, NEW, OPEN
@@ -101,6 +103,17 @@ class Connecting:
             authentication_data=config.authentication_data,
             user_properties=config.user_properties,
         )
+
+    def goodbye(self, reason_code: int, properties: Properties) -> DisconnectPacket:
+        """The host's DISCONNECT, checked (section 3.14)."""
+        config = self.state.config
+        if reason_code not in DISCONNECT_BY_CLIENT:  # [MQTT-3.14.2-1 v5]
+            raise LocalProtocolError(f"a client sends no DISCONNECT with reason code {reason_code:#04x}")
+        if properties.session_expiry_interval and not config.session_expiry_s:
+            raise LocalProtocolError("a session that ends with its connection cannot get an expiry interval at its end")
+        packet = DisconnectPacket(reason_code, properties)
+        encode(packet, config.version)
+        return packet
 
     # -- CONNACK -----------------------------------------------------------------------------------------------------
 

@@ -93,6 +93,17 @@ class Link:
         self.challenged = False
         self.reauthenticating = False
 
+    def take(self, now: float) -> list[bytes]:
+        """The frames that may leave now; what they acknowledge is closed."""
+        outbox = self.outbox
+        if not outbox.ready:
+            return []
+        self.dirty_list.clear()
+        chunks = outbox.take(now)
+        self.open_in -= outbox.credits_taken
+        self.last_sent = now
+        return chunks
+
     def ping_at(self) -> float:
         """When a PINGREQ is due: before the keep alive runs out on what was sent, or on what came."""
         since = self.last_sent

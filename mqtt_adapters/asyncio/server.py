@@ -1,0 +1,396 @@
+"""An MQTT broker on asyncio: the sockets, timer and signals around a `mqtt_core.broker.Broker`.
+
+Laws: the server is a loop around the broker's four pulls and knows nothing about packets. Stopping leaves no task,
+socket, timer or thread behind. A frozen client costs bounded memory and delays nobody; a bug met while one client is
+served ends that connection only; a storage failure ends everything, for an acknowledgement must never be a lie.
+
+Flushing is adaptive. While reads come alone each is answered at once, since a deferred flush costs a turn of the loop;
+when several connections are ready in one turn, all of them are served by one tick at its end, which joins their
+output. Which of the two it is, is measured with a deferred tick after every sixteenth read.
+
+An object of `MqttServer` starts and stops once. Its plain verbs belong to the thread of the event loop; `threadsafe`
+has the same ones for every other thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from types import TracebackType
+from typing import Any, Final, Self
+
+from mqtt_adapters.asyncio.link import ServerLink
+from mqtt_adapters.asyncio.listening import Listener, open_listener
+from mqtt_adapters.asyncio.local import Subscription, ThreadsafeServer
+from mqtt_adapters.config import ListenerConfig, ServerConfig
+from mqtt_adapters.driver import BrokerDriver
+from mqtt_core.broker import Broker, ClientHandler, Decision, Event, Policy
+from mqtt_core.codec import NO_PROPERTIES, Properties, ReasonCode, StorageError, SubscribeFilter
+from mqtt_core.persistence import Journal, Storage, load
+from mqtt_core.session import Message
+
+__all__ = ["MqttServer"]
+
+log = logging.getLogger("mqtt_adapters")
+
+RECEIVE_BUFFER_BYTES: Final = 256 * 1024
+PROBE_EVERY: Final = 16
+
+
+class MqttServer:
+    """A broker that listens.
+
+    config: see `ServerConfig`; port 0 takes a free port, then told by `port`. policy: who may do what, None for
+    everybody everything. store: where sessions and retained messages survive, None for memory only; the server opens
+    and closes it. clock: returns epoch seconds and never goes back. rng: source of client identifiers and other random
+    choices. on_event: called in the loop with each event of the broker.
+
+    ``async with MqttServer(config) as server:`` listens inside the block; ``MqttServer(config).run()`` blocks until
+    SIGTERM or SIGINT.
+    """
+
+    def __init__(
+        self,
+        config: ServerConfig | None = None,
+        *,
+        policy: Policy | None = None,
+        store: Storage | None = None,
+        clock: Callable[[], float] | None = None,
+        rng: random.Random | None = None,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> None:
+        self.config = config or ServerConfig()
+        self.buffer = memoryview(bytearray(RECEIVE_BUFFER_BYTES))
+        self.now = clock or _epoch_clock()
+        self.stopping = False
+        self.running = False
+        self.loop: asyncio.AbstractEventLoop
+        self.thread = 0
+        self.broker: Broker
+        self.driver: BrokerDriver
+        self._policy = policy
+        self._store = store
+        self._rng = rng or random.SystemRandom()
+        self._on_event = on_event
+        self._listeners: list[Listener] = []
+        self._links: dict[ServerLink, None] = {}
+        self._subscriptions: dict[Subscription, None] = {}
+        self._commit_waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._commit: asyncio.Task[None] | None = None
+        self._stop_task: asyncio.Task[None] | None = None
+        self._failure: StorageError | None = None
+        self._over = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._tick_due = False
+        self._reads_in_turn = 0
+        self._reads_till_probe = PROBE_EVERY
+
+    # ------------------------------------------------------------------------------------------- start and stop
+
+    async def start(self) -> None:
+        """Restore what the store holds, then listen. When it returns, clients can connect.
+
+        Raises:
+            OSError: an address cannot be listened on.
+            ConfigError: a TLS file cannot be used.
+            StorageError: the store cannot be read.
+        """
+        if self.running or self.stopping:
+            raise RuntimeError("a server starts once; make another one")
+        self.loop = asyncio.get_running_loop()
+        self.thread = threading.get_ident()
+        journal, snapshot = None, None
+        if self._store is not None:
+            journal, snapshot = Journal(), await load(self._store)
+            if (behind := snapshot.stamp - self.now()) > 0:
+                clock = self.now
+                self.now = lambda: clock() + behind  # the wall clock was set back since the last commit
+        self.broker = Broker(
+            self.config.broker_config(), policy=self._policy, journal=journal, rng=self._rng, snapshot=snapshot
+        )
+        self.driver = BrokerDriver(self.broker, self, self.now, self._store, self._on_event)
+        self.running = True
+        try:
+            for listener in self.config.all_listeners():
+                self._listeners.append(await self._open(listener))
+        except BaseException:
+            await self.stop()
+            raise
+        self.driver.tick()
+
+    async def _open(self, listener: ListenerConfig) -> Listener:
+        tls = listener.tls
+        return await open_listener(
+            listener, lambda: ServerLink(self, tls), self.config.connect_timeout_s, self.config.max_connections
+        )
+
+    async def stop(self) -> None:
+        """Stop listening, say goodbye to every client, commit what is left, and close.
+
+        Takes at most `close_timeout_s` and the time of a commit in flight. Stopping twice is stopping once.
+        """
+        if self.running:
+            self._stop_soon()
+        if self._stop_task is not None:
+            await asyncio.shield(self._stop_task)
+
+    def _stop_soon(self) -> None:
+        if self._stop_task is None:
+            self._stop_task = self.loop.create_task(self._stop())
+
+    async def _stop(self) -> None:
+        self.stopping = True
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            await listener.close()
+        if self._failure is None:
+            self.broker.shutdown(self.now())
+            self.driver.tick()
+        else:
+            self._abort_links()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.config.close_timeout_s):
+                await self._idle.wait()
+        self._abort_links()
+        await self._idle.wait()
+        while self._commit is not None and not self._commit.done():
+            await self._commit
+        if self._timer is not None:
+            self._timer.cancel()
+        self.running = False
+        for subscription in list(self._subscriptions):
+            subscription.abort()
+        for _, waiter in self._commit_waiters:
+            if not waiter.done():
+                waiter.set_exception(self._failure or StorageError("the server has stopped"))
+        if self._store is not None:
+            await self._store.close()
+        self._over.set()
+
+    async def wait_stopped(self) -> None:
+        """Wait until `stop` has been called and has ended.
+
+        Raises:
+            StorageError: the server stopped because its storage failed.
+        """
+        await self._over.wait()
+        if self._failure is not None:
+            raise self._failure
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def run(
+        self,
+        *,
+        on_ready: Callable[[MqttServer], None] | None = None,
+        loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+    ) -> None:
+        """Serve until SIGTERM or SIGINT, then drain; a second signal cuts the connections at once.
+
+        on_ready: called when clients can connect. loop_factory: makes the event loop, for example
+        ``uvloop.new_event_loop``.
+
+        Raises:
+            OSError, ConfigError, StorageError: as `start` and `wait_stopped`.
+        """
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.run(self._run(on_ready))
+
+    async def _run(self, on_ready: Callable[[MqttServer], None] | None) -> None:
+        await self.start()
+
+        def on_signal() -> None:
+            if self.stopping:
+                self._abort_links()
+            else:
+                self._stop_soon()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # Outside the main thread, and on Windows, the loop cannot; there the host calls `stop`.
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+                self.loop.add_signal_handler(number, on_signal)
+        if on_ready is not None:
+            on_ready(self)
+        try:
+            await self.wait_stopped()
+        finally:
+            await self.stop()
+
+    def _abort_links(self) -> None:
+        for link in list(self._links):
+            link.abort()
+
+    # ------------------------------------------------------------------------------------------------ connections
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where the server listens, as people write it; empty before `start` and after `stop`."""
+        return [address for listener in self._listeners for address in listener.addresses]
+
+    @property
+    def port(self) -> int:
+        """The TCP port of the first listener that has one."""
+        return next(listener.port for listener in self._listeners if listener.port)
+
+    @property
+    def connections(self) -> int:
+        """Network connections at this moment, refused ones on their way out included."""
+        return len(self._links)
+
+    def link_made(self, link: ServerLink) -> None:
+        """A connection was accepted."""
+        self._links[link] = None
+        self._idle.clear()
+
+    def link_gone(self, link: ServerLink) -> None:
+        """A connection has ended."""
+        del self._links[link]
+        self.driver.receive_eof(link)
+        if not self._links:
+            self._idle.set()
+        self.driver.tick()
+
+    def input_arrived(self) -> None:
+        """A connection was read from: tick now, or once for all that are ready in this turn of the loop."""
+        if self._tick_due:
+            self._reads_in_turn += 1
+        elif self._reads_till_probe:
+            self._reads_till_probe -= 1
+            self.driver.tick()
+        else:
+            self._tick_due = True
+            self._reads_in_turn = 1
+            self.loop.call_soon(self._tick_of_turn)
+
+    def _tick_of_turn(self) -> None:
+        self._tick_due = False
+        if self._reads_in_turn == 1:
+            self._reads_till_probe = PROBE_EVERY
+        self.driver.tick()
+
+    # ------------------------------------------------------------------------------------------------- DriverHost
+
+    def arm_timer(self, deadline: float) -> None:
+        """See `DriverHost`."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self.loop.call_later(max(0.0, deadline - self.now()), self.driver.timer_fired)
+
+    def run_commit(self, commit: Coroutine[Any, Any, None]) -> None:
+        """See `DriverHost`."""
+        self._commit = self.loop.create_task(commit)
+
+    def storage_failed(self, error: Exception) -> None:
+        """See `DriverHost`."""
+        log.critical("the storage failed, the broker stops: %s", error)
+        self._failure = error if isinstance(error, StorageError) else StorageError(str(error))
+        self._failure.__cause__ = error
+        self._stop_soon()
+
+    def committed_up_to(self, number: int) -> None:
+        """See `DriverHost`."""
+        waiting = []
+        for barrier, waiter in self._commit_waiters:
+            if barrier > number:
+                waiting.append((barrier, waiter))
+            elif not waiter.done():
+                waiter.set_result(None)
+        self._commit_waiters = waiting
+
+    # -------------------------------------------------------------------------------------------- in-process verbs
+
+    @property
+    def threadsafe(self) -> ThreadsafeServer:
+        """The same verbs for any thread but the one of the event loop."""
+        return ThreadsafeServer(self)
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes = b"",
+        *,
+        qos: int = 0,
+        retain: bool = False,
+        properties: Properties = NO_PROPERTIES,
+    ) -> int:
+        """Publish to every subscriber, as the host itself; no policy is asked.
+
+        Returns the barrier of the message, for `committed`.
+
+        Raises:
+            InvalidTopic, LocalProtocolError: what a client would be refused for; nothing has been published.
+        """
+        barrier = self.broker.publish(Message(topic, bytes(payload), qos, retain, properties), self.now())
+        self.driver.tick()
+        return barrier
+
+    async def committed(self, barrier: int) -> None:
+        """Wait until what `publish` did is durable; without a store, and for what needs none, that is at once.
+
+        Raises:
+            StorageError: the storage failed, or the server stopped before it was asked.
+        """
+        if barrier > self.driver.committed and self._store is not None:
+            waiter = self.loop.create_future()
+            self._commit_waiters.append((barrier, waiter))
+            await waiter
+
+    def subscribe(
+        self, topic_filter: str, *, qos: int = 0, name: str | None = None, manual_ack: bool = False
+    ) -> Subscription:
+        """Subscribe inside the process: an async iterator of messages.
+
+        qos: 0 to 2, the highest that messages are given with. name: makes the subscription a session that survives with
+        the store, and goes on under this name. manual_ack: a QoS 1 or 2 message counts as done with when
+        `Subscription.acknowledge` is called.
+
+        Raises:
+            InvalidTopicFilter, LocalProtocolError: what a client would be refused for.
+        """
+        options = SubscribeFilter(topic_filter, qos)
+        subscriber = self.broker.subscribe(topic_filter, options, self.now(), name, manual_ack)
+        subscription = Subscription(self, subscriber)
+        self._subscriptions[subscription] = None
+        self.driver.tick()
+        return subscription
+
+    def subscription_over(self, subscription: Subscription) -> None:
+        """A `Subscription` was closed."""
+        self._subscriptions.pop(subscription, None)
+
+    def disconnect(self, client_id: str, reason_code: int = ReasonCode.ADMINISTRATIVE_ACTION) -> bool:
+        """End a client's connection, telling a 5.0 client why. Returns whether it was connected."""
+        found = self.broker.disconnect(client_id, reason_code, self.now())
+        self.driver.tick()
+        return found
+
+    def resume(self, handler: ClientHandler, decision: Decision) -> None:
+        """Answer an `AuthenticationPending` event: go on with a connection whose authentication was deferred."""
+        handler.resume(decision, self.now())
+        self.driver.tick()
+
+    def policy_changed(self) -> None:
+        """The policy would answer differently now: every verdict is asked for anew."""
+        self.broker.policy_changed()
+        self.driver.tick()
+
+
+def _epoch_clock() -> Callable[[], float]:
+    """Epoch seconds that never go back, whatever happens to the wall clock."""
+    start = time.time() - time.monotonic()
+    return lambda: start + time.monotonic()

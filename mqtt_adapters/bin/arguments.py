@@ -1,0 +1,59 @@
+"""What the programs share: an argument parser whose errors are one line, and the way out with an error.
+
+Law: whatever a user types wrong ends in ``NAME: what is wrong`` on stderr and exit code 1, the code mosquitto's tools
+use for it. Unknown options name the nearest known one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Final, NoReturn
+
+import mqtt_core
+from mqtt_adapters.config import nearest
+
+__all__ = ["EXIT_ERROR", "Parser", "fail", "port_number"]
+
+EXIT_ERROR: Final = 1
+
+
+def fail(program: str, text: object) -> NoReturn:
+    """Say what is wrong in one line and exit with code 1."""
+    if isinstance(text, OSError) and text.strerror:
+        text = f"{text.filename}: {text.strerror}" if text.filename else text.strerror
+    print(f"{program}: {' '.join(str(text).split())}", file=sys.stderr, flush=True)
+    raise SystemExit(EXIT_ERROR)
+
+
+def port_number(text: str) -> int:
+    """A TCP port, 0 to 65535, as an argument type."""
+    if not (text.isascii() and text.isdigit()) or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"a port is 0 to 65535, got {text!r}")
+    return int(text)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser with ``--help`` and ``--version``, but no ``-h`` of its own and no abbreviations."""
+
+    def __init__(self, prog: str, usage: str, description: str) -> None:
+        super().__init__(
+            prog=prog, usage=f"{prog} {usage}", description=description, add_help=False, allow_abbrev=False
+        )
+        self.add_argument("--help", action="help", help="show this text and exit")
+        self.add_argument("--version", action="version", version=f"{prog} {mqtt_core.__version__}")
+
+    def error(self, message: str) -> NoReturn:
+        """Report a mistake on the command line."""
+        fail(self.prog, f"{message} (see {self.prog} --help)")
+
+    def parse(self, argv: Sequence[str] | None) -> argparse.Namespace:
+        """Read the command line; an unknown option is an error that names the nearest known one."""
+        namespace, rest = self.parse_known_args(argv)
+        if rest:
+            word = rest[0].partition("=")[0]
+            known = [name for action in self._actions for name in action.option_strings]
+            kind = "option" if word.startswith("-") else "argument"
+            self.error(f"unknown {kind} {word!r}{nearest(word, known) if kind == 'option' else ''}")
+        return namespace

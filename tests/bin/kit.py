@@ -1,0 +1,54 @@
+"""Running the command-line programs as programs."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import subprocess
+import sys
+
+
+def run(program, *arguments, **options):
+    """Run a program to its end: (exit code, stdout, stderr)."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"mqtt_adapters.bin.{program}", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        **options,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+class RunningBroker:
+    """A broker in a process of its own. line: what it said when it was ready."""
+
+    def __init__(self, process):
+        self.process = process
+        self.line = process.stdout.readline()
+        found = re.search(r":(\d+)", self.line)
+        self.port = int(found[1]) if found else 0
+
+    def end(self, number):
+        """Send a signal and wait: (exit code, the rest of stdout, stderr)."""
+        self.process.send_signal(number)
+        out, err = self.process.communicate(timeout=30)
+        return self.process.returncode, out, err
+
+
+@contextlib.contextmanager
+def broker(*arguments, **options):
+    """A running ``mqtt-broker`` on a free loopback port."""
+    command = [sys.executable, "-m", "mqtt_adapters.bin.broker", *map(str, arguments)]
+    if not {"-p", "--config", "--bind-addr"} & set(arguments):
+        command += ["-p", "0"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+    ) as process:
+        try:
+            yield RunningBroker(process)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()

@@ -175,6 +175,11 @@ class LogReader:
         self._next = position
         return True
 
+    @property
+    def size(self) -> int:
+        """Bytes the current record takes, with its body."""
+        return 8 * (self._next - self.index) + self.body_end - self.body_start
+
     def body(self) -> bytes:
         """The body of the current record."""
         return self.data[self.body_start : self.body_end]

@@ -32,7 +32,7 @@ class MemoryStore:
         """What a crash does: everything since the last commit is gone."""
         self._pending = []
 
-    async def open(self) -> None:
+    async def open(self, progress: Progress | None = None) -> None:
         """Nothing to do."""
 
     async def close(self) -> None:

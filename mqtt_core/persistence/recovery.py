@@ -17,7 +17,6 @@ from mqtt_core.codec.types import V5, V311
 from mqtt_core.persistence.log import (
     ASSIGN,
     BODY,
-    BODY_BIT,
     BODY_FRAME,
     DELETE,
     DEQUEUE,
@@ -26,7 +25,6 @@ from mqtt_core.persistence.log import (
     FRAME,
     QOS_BITS,
     RECEIPT_OP,
-    RECORD_BYTES,
     RELEASE,
     RELEASED_BIT,
     RETAIN,
@@ -103,21 +101,30 @@ async def load(storage: Storage, progress: Progress | None = None) -> Snapshot:
     progress: called now and then with what is done and what there is to do. Raises StorageError if the storage
     cannot be opened, is in use, or holds anything that cannot be read; it is then unchanged.
     """
-    await storage.open()
+    await storage.open(progress)
     return await storage.load_snapshot(progress)
 
 
 class StoredBody:
-    """The body of a message, decoded when it is asked for."""
+    """The body of a message, decoded when it is asked for.
 
-    __slots__ = ("_message", "data", "is_frame", "sequence", "version")
+    unclaimed: bytes of its record, which count for the first record that refers to it.
+    """
+
+    __slots__ = ("_message", "data", "is_frame", "sequence", "unclaimed", "version")
 
     def __init__(self, data: bytes, sequence: int, is_frame: bool, version: int) -> None:
         self.data = data
         self.sequence = sequence
         self.is_frame = is_frame
         self.version = version
+        self.unclaimed = 0
         self._message: Message | None = None
+
+    def claim(self) -> int:
+        """The bytes of its record, once."""
+        unclaimed, self.unclaimed = self.unclaimed, 0
+        return unclaimed
 
     def message(self) -> Message:
         """The message; the same object every time."""
@@ -265,7 +272,10 @@ class Replay:
 
     def _add_body(self, reader: LogReader) -> None:
         version = V5 if reader.flags & V5_BIT else V311
-        self._bodies[reader.sequence] = StoredBody(reader.body(), reader.sequence, reader.op != BODY, version)
+        body = StoredBody(reader.body(), reader.sequence, reader.op != BODY, version)
+        if reader.op != FRAME:
+            body.unclaimed = reader.size
+        self._bodies[reader.sequence] = body
 
     def _body(self, reader: LogReader) -> StoredBody:
         body = self._bodies.get(reader.sequence)
@@ -279,18 +289,18 @@ class Replay:
         order = reader.order if reader.order >= 0 else segment << 32 | reader.index
         if reader.op == FRAME:
             self._add_body(reader)
-        length = reader.body_end - reader.body_start
-        size = RECORD_BYTES + length if flags & BODY_BIT else 16
+        size = reader.size
         state = SENT if reader.packet_id else QUEUED
         body: StoredBody | None = None
         if flags & RELEASED_BIT:
             state = RELEASED
         else:
             body = self._body(reader)
+            size += body.claim()
         entry = StoredEntry(sequence, segment, order, size, reader.packet_id, state, body)
         entry.qos = flags & QOS_BITS
         entry.retain = flags & RETAIN_BIT != 0
-        if reader.op == ENTRY and length:
+        if reader.op == ENTRY:
             entry.extras = reader.body()
         self._entries(reader)[sequence] = entry
 
@@ -318,21 +328,23 @@ class Replay:
         # A later write of the same topic is a newer message: it goes to the end.
         topic = body.topic()
         self.retained.pop(topic, None)
-        self.retained[topic] = StoredRetained(body, segment, RECORD_BYTES + len(body.data))
+        self.retained[topic] = StoredRetained(body, segment, reader.size + body.claim())
 
     def _apply_rare(self, reader: LogReader, segment: int) -> None:
         op = reader.op
         if op == RECEIPT_OP:
             key = -reader.packet_id
             order = reader.order if reader.order >= 0 else segment << 32 | reader.index
-            self._entries(reader)[key] = StoredEntry(key, segment, order, 16, reader.packet_id, RECEIPT, None)
+            self._entries(reader)[key] = StoredEntry(
+                key, segment, order, reader.size, reader.packet_id, RECEIPT, None
+            )
         elif op == FORGET:
             self._entries(reader).pop(-reader.packet_id, None)
         elif op == SESSION:
             client = self._client(reader)
             client.session = reader.body()
             client.segment = segment
-            client.size = RECORD_BYTES + len(client.session)
+            client.size = reader.size
         elif op == DELETE:
             self.clients.pop(reader.client_id, None)
         else:

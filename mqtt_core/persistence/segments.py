@@ -111,7 +111,7 @@ class SegmentIndex:
         client.session = self._located(stored.segment, stored.size)
         for key, entry in stored.entries.items():
             released = entry.state == RELEASED
-            size = _BARE if released else entry.size
+            size = _BARE if released and entry.changed else entry.size
             client.entries[key] = self._located(entry.segment, size)
             if entry.changed:
                 released_bit = RELEASED_CHANGE if released else 0

@@ -56,8 +56,8 @@ class Storage(Protocol):
     Calls come one at a time: the next one starts when the one before has returned.
     """
 
-    async def open(self) -> None:
-        """Make the store ready; a second call does nothing.
+    async def open(self, progress: Progress | None = None) -> None:
+        """Make the store ready; a second call does nothing. progress: told now and then how far it is.
 
         Raises StorageError, and leaves the store as it was, if it is damaged, foreign, newer than the program, or
         in use.

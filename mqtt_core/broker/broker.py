@@ -1,9 +1,9 @@
 """The server role of MQTT 3.1.1 and 5.0 as one object without a socket, clock or thread.
 
 The contract. Inputs are verbs that take `now` (epoch seconds, never going back) and return at most a handle. Make any
-number of them, then pull: writes (`take_writes`, to be applied to a storage and reported with `writes_committed`), bytes
-(`take_dirty`, then `data_to_send` of each), events (`take_events`) and time (`next_deadline`, at which `handle_timer` is
-to be called). Outputs keep their order. An adapter is a loop around those four.
+number of them, then pull: writes (`take_writes`, to be applied to a storage and reported with `writes_committed`),
+bytes (`take_dirty`, then `data_to_send` of each), events (`take_events`) and time (`next_deadline`, at which
+`handle_timer` is to be called). Outputs keep their order. An adapter is a loop around those four.
 
 Law: no input does unbounded work. What is long is done in slices, with `next_deadline() == now` until it is finished.
 """
@@ -46,8 +46,9 @@ LOCAL_IDENTITY: Final = "$host"
 class Broker:
     """An MQTT broker.
 
-    config: limits and abilities. policy: who may do what, None for everybody everything. journal: None or a disabled one
-    for a broker without storage. rng: source of assigned client identifiers. snapshot: what `persistence.load` gave.
+    config: limits and abilities. policy: who may do what, None for everybody everything. journal: None or a disabled
+    one for a broker without storage. rng: source of assigned client identifiers. snapshot: what `persistence.load`
+    gave.
     """
 
     __slots__ = ("_flushed", "_locals", "_state", "_sys")
@@ -94,6 +95,7 @@ class Broker:
         resumable, state.resumable = state.resumable, {}
         for handler in resumable:
             if handler in state.handlers:
+                assert isinstance(handler, ClientHandler)
                 handler.continue_reading(now)
         unfinished, state.sender.unfinished = state.sender.unfinished, {}
         for session in unfinished:
@@ -224,9 +226,8 @@ class Broker:
         for handler in list(state.handlers):
             session = handler.session
             if session is not None:
-                will, session.will = session.will, None
+                session.will = None
                 handler.disconnect(ReasonCode.SERVER_SHUTTING_DOWN, "server shutting down", now)
-                del will
             else:
                 handler.close(ReasonCode.SERVER_SHUTTING_DOWN, "server shutting down", now)
 
@@ -302,5 +303,6 @@ class Broker:
 
     def local_unsubscribed(self, subscriber: LocalSubscriber, now: float) -> None:
         """A local subscriber ends."""
-        if self._locals.pop(subscriber, ABSENT) is None:
+        if subscriber in self._locals:
+            del self._locals[subscriber]
             end_session(self._state, subscriber.session, "unsubscribed by the host", self._state.moment(now))

@@ -1,10 +1,10 @@
 """The life of one connection of a broker: sending, pausing, timing out, closing. What packets do is in handler.py.
 
 Laws. There is one way out for frames, `send`, which respects the client's Maximum Packet Size, and one way to the end,
-`leave`: the session is detached there and then, in the same input, while frames that are held may still follow once they
-are committed, within `close_timeout_s`. One timer serves all limits of a connection; a packet only notes
-`last_received`. Reading pauses for the connection's own bytes only, and while the broker itself pauses it, the keep-alive
-clock stands still.
+`leave`: the session is detached there and then, in the same input, while frames that are held may still follow once
+they are committed, within `close_timeout_s`. One timer serves all limits of a connection; a packet only notes
+`last_received`. Reading pauses for the connection's own bytes only, and while the broker itself pauses it, the
+keep-alive clock stands still.
 """
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ class Connection:
         "config",
         "connect",
         "epoch",
+        "handshake_at",
         "keep_alive_s",
         "last_received",
-        "handshake_at",
         "outbox",
         "owner",
         "packet_size_max",
@@ -149,6 +149,12 @@ class Connection:
             return
         self.state.counters.messages_sent += 1
         self.state.sender.send_frame(self.outbox, frame, barrier, credits)
+
+    def acknowledge_run(self, frames: bytes, count: int, credits: int, barrier: int) -> None:
+        """Send a run of `count` four-byte acknowledgements, of which `credits` end a message of the client."""
+        self.unacked += credits
+        self.state.counters.messages_sent += count
+        self.state.sender.send_frame(self.outbox, frames, barrier, credits)
 
     def window_full(self) -> bool:
         """True when the client has as many unacknowledged QoS 1/2 messages open as the broker allows.

@@ -2,8 +2,8 @@
 
 Laws. Inputs take `now` and return nothing; what they cause is pulled with `data_to_send`, `closing` and
 `reading_paused`. A peer can never raise into the host: `_process` holds the one `except MqttError` of the server role,
-which turns a fault into DISCONNECT (5.0) or a closed connection, the will rule and an event. Packets before a faulty one
-take full effect. After `closing` nothing is appended; what is held still goes out once it is committed.
+which turns a fault into DISCONNECT (5.0) or a closed connection, the will rule and an event. Packets before a faulty
+one take full effect. After `closing` nothing is appended; what is held still goes out once it is committed.
 
 What CONNECT and AUTH do is in handshake.py, subscribing in subscribing.py, what happens to the session in sessions.py,
 and the traffic that needs no object in bulk.py. Receive Maximum: a QoS 1/2 PUBLISH occupies the broker's window until
@@ -39,7 +39,6 @@ from mqtt_core.codec.types import (
     PINGREQ,
     PUBACK,
     PUBACK_FRAMES,
-    PUBCOMP,
     PUBCOMP_FRAMES,
     PUBREC,
     PUBREC_FRAMES,
@@ -187,7 +186,7 @@ class ClientHandler(Connection):
 
     def handle_unsubscribe(self, packet: UnsubscribePacket, now: float) -> None:
         """UNSUBSCRIBE (section 3.10)."""
-        subscribing.handle_unsubscribe(self, packet, now)
+        subscribing.handle_unsubscribe(self, packet)
 
     def handle_publish(self, packet: PublishPacket, now: float) -> None:
         """PUBLISH (section 3.3): check, authorise, store and route, then acknowledge."""

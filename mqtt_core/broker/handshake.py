@@ -66,9 +66,6 @@ def handle_connect(handler: ClientHandler, packet: ConnectPacket, now: float) ->
     if state.shutting_down:
         refuse(handler, ReasonCode.SERVER_UNAVAILABLE, "shutting down", now)
         return
-    if len(state.handlers) > state.config.max_connections:
-        refuse(handler, ReasonCode.SERVER_BUSY, "too many connections", now)
-        return
     if packet.client_id.startswith(LOCAL_PREFIX) or not (packet.client_id or _may_be_assigned(packet)):
         # [MQTT-3.1.3-8] [MQTT-3.1.3-9 v3.1.1]
         refuse(handler, ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, "client identifier not valid", now)

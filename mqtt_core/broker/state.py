@@ -1,7 +1,7 @@
 """What all connections of one broker share.
 
-Law: a handler sees this and its own connection, never the `Broker`. Nothing here decides anything; it is the workbench on
-which handlers, the session book (sessions.py) and the broker itself meet.
+Law: a handler sees this and its own connection, never the `Broker`. Nothing here decides anything; it is the
+workbench on which handlers, the session book (sessions.py) and the broker itself meet.
 """
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from mqtt_core.session.session import Session
 from mqtt_core.timers import Deadlines
 
 if TYPE_CHECKING:
+    from mqtt_core.broker.connection import Connection
     from mqtt_core.broker.handler import ClientHandler
 
 __all__ = ["BrokerState"]
@@ -67,9 +68,9 @@ class BrokerState:
         self.events = EventRing(config.events_max, self.counters)
         self.deadlines = Deadlines()
         self.dirty: list[object] = []
-        self.handlers: dict[ClientHandler, None] = {}
+        self.handlers: dict[Connection, None] = {}
         self.live: dict[str, ClientHandler] = {}
-        self.resumable: dict[ClientHandler, None] = {}
+        self.resumable: dict[Connection, None] = {}
         self.registry = Registry()
         self.retained = RetainStore(config.retained_messages_max, config.retained_bytes_max)
         self.sender = Sender(

@@ -55,7 +55,7 @@ def handle_subscribe(handler: ClientHandler, packet: SubscribePacket, now: float
         state.sender.drain(session, now)
 
 
-def handle_unsubscribe(handler: ClientHandler, packet: UnsubscribePacket, now: float) -> None:
+def handle_unsubscribe(handler: ClientHandler, packet: UnsubscribePacket) -> None:
     """Delete subscriptions by exact comparison [MQTT-3.10.4-1]; messages under way are still finished."""
     session = handler.session
     assert session is not None

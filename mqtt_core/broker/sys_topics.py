@@ -1,7 +1,7 @@
 """The `$SYS` topics: what mosquitto's users look at, under the same names.
 
-Law: a topic is published, retained and with QoS 0, only when its text has changed. Nothing here is stored, and no client
-may publish below `$SYS/`.
+Law: a topic is published, retained and with QoS 0, only when its text has changed. Nothing here is stored, and no
+client may publish below `$SYS/`.
 """
 from __future__ import annotations
 

@@ -44,8 +44,7 @@ def _property_section(properties: Properties, expiry_s: int, ids: tuple[int, ...
         parts[0] = b"\x02" + expiry_s.to_bytes(4, "big")  # [MQTT-3.3.2-6 v5]
     if alias:
         parts[1] = b"\x23" + alias.to_bytes(2, "big")
-    for identifier in ids:  # [MQTT-3.3.4-3 v5] [MQTT-3.3.4-4 v5]
-        parts.append(b"\x0b" + encode_varint(identifier))
+    parts.extend([b"\x0b" + encode_varint(identifier) for identifier in ids])  # [MQTT-3.3.4-3 v5] [MQTT-3.3.4-4 v5]
     body = b"".join(parts)
     length = encode_varint(len(body))
     return length + body, len(length) + 1 if expiry_s >= 0 else -1

@@ -63,8 +63,8 @@ class LocalHost(Protocol):
 class LocalSubscriber:
     """Made by `Broker.subscribe(filter, options, now, name=None)`; not to be constructed by the host.
 
-    session: its state; a named subscriber's outlives it. manual_ack: QoS 1/2 waits for `acknowledge`. owner: the host's own
-    object, free for its use, by which an adapter finds what to wake.
+    session: its state; a named subscriber's outlives it. manual_ack: QoS 1/2 waits for `acknowledge`. owner: the
+    host's own object, free for its use, by which an adapter finds what to wake.
     """
 
     __slots__ = ("_committed", "_dirty", "_dirty_list", "_host", "_messages", "_size_max", "manual_ack", "owner", "session")
@@ -74,7 +74,6 @@ class LocalSubscriber:
     ) -> None:
         self.session = session
         self.manual_ack = manual_ack
-        self.owner: object = None
         self.owner: Any = None
         self._host = host
         self._messages: list[LocalMessage] = []

@@ -58,10 +58,11 @@ class Route:
     size_max: the smallest Maximum Packet Size of a recipient (0: none has one).
     """
 
-    __slots__ = ("groups", "plain", "qos_min", "rows", "size_max", "topic", "version")
+    __slots__ = ("groups", "plain", "qos_min", "rows", "size_max", "topic", "topic_bytes", "version")
 
-    def __init__(self, topic: str, rows: list[Delivery], groups: list[SharedGroup]) -> None:
+    def __init__(self, topic: str, topic_bytes: bytes, rows: list[Delivery], groups: list[SharedGroup]) -> None:
         self.topic = topic
+        self.topic_bytes = topic_bytes
         self.rows = rows
         self.groups = groups
         self.plain: list[Session] = []
@@ -76,7 +77,7 @@ class Route:
             self.qos_min = min(self.qos_min, row.qos)
             if session.packet_size_max and (not self.size_max or session.packet_size_max < self.size_max):
                 self.size_max = session.packet_size_max
-        if self.groups or not self.rows:
+        if self.groups or not self.rows or self.topic.startswith("$SYS/"):
             return
         version = self.rows[0].session.version
         for row in self.rows:
@@ -234,7 +235,7 @@ class Router:
                 row.no_local = True
                 row.own = _row(session, foreign) if foreign else None  # [MQTT-3.8.3-3 v5]
             rows.append(row)
-        route = Route(topic, rows, self.registry.shared_matches(topic))
+        route = Route(topic, key, rows, self.registry.shared_matches(topic))
         if len(self.routes) >= self.cache_max:
             oldest = next(iter(self.routes))
             self._names.pop(self.routes.pop(oldest).topic)

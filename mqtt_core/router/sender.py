@@ -97,7 +97,7 @@ class Sender:
             return
         sink = session.sink
         if session.replays is not None:
-            session.overtake(out.message)
+            session.overtake(out.message.topic)
         if out.qos == 0:
             if sink is not None:
                 self._send_qos0(session, sink, out, now)

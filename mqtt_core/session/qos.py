@@ -6,8 +6,8 @@ the same two classes, since the handshakes are symmetric.
 
 State is membership in one ordered dict, `inflight`: packet identifier -> what is known of the message.
 
-    Outgoing or bytes   sent as PUBLISH, waiting for PUBACK (QoS 1) or PUBREC (QoS 2); bytes is the PUBLISH frame itself,
-                        which the bulk path keeps as the only record of a message it passed on unchanged
+    Outgoing or bytes   sent as PUBLISH, waiting for PUBACK (QoS 1) or PUBREC (QoS 2); bytes is the PUBLISH frame
+    itself, which the bulk path keeps as the only record of a message it passed on unchanged
     Released            PUBREL sent, waiting for PUBCOMP; nothing of the message is kept
     None                reserved for a SUBSCRIBE or UNSUBSCRIBE of a client
 
@@ -76,9 +76,9 @@ def is_qos1(entry: object) -> bool:
 class OutgoingFlow:
     """The sender's half of QoS 1 and 2 towards one peer.
 
-    `limit` (1 to 65535) is the send quota: how many messages may be in flight, the smaller of the peer's Receive Maximum
-    and our own bound (5.0 section 4.9), plus the identifiers reserved for subscribing. `resend` holds the identifiers
-    that a resumed connection has not seen yet, in order; they wait for quota like everything else.
+    `limit` (1 to 65535) is the send quota: how many messages may be in flight, the smaller of the peer's Receive
+    Maximum and our own bound (5.0 section 4.9), plus the identifiers reserved for subscribing. `resend` holds the
+    identifiers that a resumed connection has not seen yet, in order; they wait for quota like everything else.
     """
 
     __slots__ = ("ids", "inflight", "limit", "resend")

@@ -1,12 +1,13 @@
 """The state of one client that outlives its connections, as both roles keep it.
 
-Law: a session holds facts. It knows its subscriptions, both halves of its QoS flows, its offline queue, will and expiry;
-it sends nothing and writes nothing. The broker's sender (router/sender.py) and the client move messages through it and
-decide what goes to journal and outbox.
+Law: a session holds facts. It knows its subscriptions, both halves of its QoS flows, its offline queue, will and
+expiry; it sends nothing and writes nothing. The broker's sender (router/sender.py) and the client move messages
+through it and decide what goes to journal and outbox.
 
 `sink` is where a delivery goes: the outbox of the live connection, or None while the client is away. A route names
-sessions, never connections; connecting and disconnecting swap the sink in place. `direct` is the hot path's one test: the
-client is connected, nothing of its messages waits (no queue, no resend, no replay), and frames may simply be appended.
+sessions, never connections; connecting and disconnecting swap the sink in place. `direct` is the hot path's one
+test: the client is connected, nothing of its messages waits (no queue, no resend, no replay), and frames may simply
+be appended.
 """
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from collections import deque
 from typing import Final
 
 from mqtt_core.codec.types import V5
-from mqtt_core.session.message import Message, Outgoing
+from mqtt_core.session.message import Outgoing
 from mqtt_core.session.qos import IncomingFlow, OutgoingFlow
 from mqtt_core.session.record import SessionRecord, SubscriptionRecord, WillRecord
 from mqtt_core.topic_matcher.names import Cursor
@@ -82,8 +83,9 @@ class Subscription:
 class ReplayCursor:
     """Retained messages still to be sent because of one new subscription.
 
-    `position` is where the walk through the retained messages goes on; `since` the broker's message number at the time of subscribing: what
-    was retained later has been delivered live. `overtaken` are topics on which a newer live message went out.
+    `position` is where the walk through the retained messages goes on; `since` the broker's message number at the
+    time of subscribing: what was retained later has been delivered live. `overtaken` are topics on which a newer
+    live message went out.
     """
 
     __slots__ = ("overtaken", "position", "since", "subscription")
@@ -124,8 +126,8 @@ class Session:
         "inflight",
         "local",
         "outgoing",
-        "principal",
         "packet_size_max",
+        "principal",
         "queue",
         "queue_bytes",
         "replays",
@@ -196,11 +198,11 @@ class Session:
             return 0.0
         return self.disconnected_at + self.expiry_s
 
-    def overtake(self, message: Message) -> None:
+    def overtake(self, topic: str) -> None:
         """A live message goes out: pending replays forget an older retained message on its topic."""
         if self.replays is not None:
             for cursor in self.replays:
-                cursor.overtaken[message.topic] = None
+                cursor.overtaken[topic] = None
 
     def to_record(self) -> SessionRecord:
         """The session as it is stored; the messages in flight and in the queue are stored one by one."""

@@ -118,8 +118,9 @@ class Properties:
             identifier = IDENTIFIER_OF.get(name)
             if identifier is None:
                 raise TypeError(f"there is no property {name!r}")
-            if value is not None and value != ():
-                self.values[identifier] = checked_value(identifier, value)
+            checked = None if value is None else checked_value(identifier, value)
+            if checked is not None and checked != ():
+                self.values[identifier] = checked
 
     def replace(self, **changes: Unpack[PropertyFields]) -> Properties:
         """Return these properties with some fields set to other values, or taken away by None.
@@ -350,6 +351,8 @@ def decode_properties(data: bytes, pos: int, end: int, packet: int) -> tuple[Pro
         if kind == KIND_PAIR:
             name, pos = read_string(data, pos, end)  # [MQTT-1.5.7-1 v5]
             text, pos = read_string(data, pos, end)
+            if not pairs:
+                values[identifier] = ()  # keeps the place in the order
             pairs.append((name, text))
             continue
         if kind == KIND_VARINT:
@@ -358,6 +361,8 @@ def decode_properties(data: bytes, pos: int, end: int, packet: int) -> tuple[Pro
                 raise ProtocolError(0x82, "Subscription Identifier is 0")
             if identifiers and packet != PUBLISH:
                 raise ProtocolError(0x82, "Subscription Identifier repeats")
+            if not identifiers:
+                values[identifier] = ()
             identifiers.append(number)
             continue
         if identifier in values:

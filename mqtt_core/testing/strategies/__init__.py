@@ -5,6 +5,32 @@ Needs the extra `hypothesis`: `pip install "mqtt-core[hypothesis]"`.
 
 from __future__ import annotations
 
+from mqtt_core.testing.strategies.packets import (
+    chunkings,
+    malformed_packets,
+    packet_ids,
+    packets,
+    properties,
+    strings,
+    subscribe_filters,
+    versions,
+    wills,
+)
 from mqtt_core.testing.strategies.topics import filters, level_texts, matching_pairs, share_names, topics
 
-__all__ = ["filters", "level_texts", "matching_pairs", "share_names", "topics"]
+__all__ = [
+    "chunkings",
+    "filters",
+    "level_texts",
+    "malformed_packets",
+    "matching_pairs",
+    "packet_ids",
+    "packets",
+    "properties",
+    "share_names",
+    "strings",
+    "subscribe_filters",
+    "topics",
+    "versions",
+    "wills",
+]

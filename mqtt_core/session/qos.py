@@ -7,7 +7,8 @@ the same two classes, since the handshakes are symmetric.
 State is membership in one ordered dict, `inflight`: packet identifier -> what is known of the message.
 
     Outgoing or bytes   sent as PUBLISH, waiting for PUBACK (QoS 1) or PUBREC (QoS 2); bytes is the PUBLISH frame
-    itself, which the bulk path keeps as the only record of a message it passed on unchanged
+    itself, which the bulk path keeps as the only record of a message it passed on (the identifier
+                        inside that frame is the publisher's and means nothing)
     Released            PUBREL sent, waiting for PUBCOMP; nothing of the message is kept
     None                reserved for a SUBSCRIBE or UNSUBSCRIBE of a client
 
@@ -96,9 +97,9 @@ class OutgoingFlow:
             return self.limit - len(self.inflight)
         return self.limit - len(self.inflight) + len(waiting)
 
-    def send(self, entry: Outgoing) -> int:
-        """Take a message into flight and return its packet identifier (1 to 65535)."""
-        packet_id = self.ids.allocate()
+    def send(self, entry: Outgoing | bytes, wanted: int = 0) -> int:
+        """Take a message into flight and return its packet identifier (1 to 65535): `wanted` if that is free."""
+        packet_id = wanted if wanted and wanted not in self.inflight else self.ids.allocate()
         self.inflight[packet_id] = entry  # [MQTT-4.3.2-1 v5] [MQTT-4.3.3-1 v5]
         return packet_id
 
@@ -144,8 +145,7 @@ class OutgoingFlow:
         if isinstance(entry, Outgoing):
             sequence = entry.message.sequence
         self.inflight[packet_id] = Released(sequence)  # [MQTT-4.3.3-5 v5] [MQTT-4.3.3-6 v5]
-        if self.resend is not None:
-            self.resend.pop(packet_id, None)
+        self._settle_resend(packet_id)
         return entry
 
     def on_pubrec_refused(self, packet_id: int) -> object:
@@ -207,6 +207,10 @@ class OutgoingFlow:
 
     def _finish(self, packet_id: int) -> None:
         del self.inflight[packet_id]
+        self._settle_resend(packet_id)
+
+    def _settle_resend(self, packet_id: int) -> None:
+        """The peer has this message, so it is not sent again."""
         if self.resend is not None:
             self.resend.pop(packet_id, None)
             if not self.resend:

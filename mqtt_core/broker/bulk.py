@@ -4,7 +4,7 @@ It serves a PUBLISH on an open connection to a known route with nothing special 
 all recipients plain and of the publisher's version, allowed by the policy, within every limit), and runs of four-byte
 acknowledgements. There is no object per message: the frame that came in goes out unchanged, contiguous frames of one
 route as one slice. A QoS 1/2 frame keeps the publisher's packet identifier where that is free at the subscriber
-("borrowing"), and is itself the in-flight record.
+("borrowing"), and is itself the in-flight record; the identifier inside such a record means nothing.
 
 Laws. Two paths, one meaning: whatever is decided here comes out as the object path would have it, byte for byte and
 count for count. Anything else is left where it is: `serve` moves the reader to the first frame it may not serve, and the
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from mqtt_core.codec.types import PUBACK_FRAMES, PUBCOMP_FRAMES, PUBREC_FRAMES, PUBREL_FRAMES, V5
+from mqtt_core.codec.types import PACKET_ID, PUBACK_FRAMES, PUBCOMP_FRAMES, PUBREC_FRAMES, PUBREL_FRAMES, V5
 from mqtt_core.router.frames import message_of_frame
 from mqtt_core.router.router import Route
 from mqtt_core.router.sender import SLICE_MAX
@@ -255,6 +255,8 @@ def _forward_acked(handler: ClientHandler, chunk: bytes, pos: int, size: int, no
     payload = frame_size - id_offset - 2 - v5
     table = PUBACK_FRAMES if qos == 1 else PUBREC_FRAMES
     acks: list[bytes] = []
+    parts: list[bytes] = []
+    alone = len(plain) == 1
     start = run = pos
     missed = sequence = 0
     startswith = chunk.startswith
@@ -277,21 +279,33 @@ def _forward_acked(handler: ClientHandler, chunk: bytes, pos: int, size: int, no
                 misfits = [session]
             else:
                 misfits.append(session)
+        acks.append(table[packet_id])
+        if misfits is not None and alone and session.direct and len(inflight) < session.outgoing.limit:
+            # Only the identifier is in use there: it alone is exchanged, and the run goes on behind it.
+            packet_id = session.outgoing.send(frame)
+            parts.append(chunk[run:at])
+            parts.append(PACKET_ID[packet_id])
+            run = at + 2
+            misfits = None
         if stored:
             sequence = state.sender.next_sequence()
             _store(handler, stored, sequence, packet_id, frame, qos)
         if misfits is not None:
-            _emit(handler, plain, chunk[run:pos], barrier)
-            _emit(handler, [s for s in plain if s.inflight.get(packet_id) is frame], frame, barrier)
-            _deliver(handler, misfits, frame, sequence, barrier, now)
+            if run < pos or parts:
+                parts.append(chunk[run:pos])
+                _emit(handler, plain, b"".join(parts), barrier)
+                parts = []
+            if len(misfits) < len(plain):
+                _emit(handler, [s for s in plain if s.inflight.get(packet_id) is frame], frame, barrier)
+            _deliver(handler, misfits, frame, id_offset, sequence, barrier, now)
             missed += len(misfits)
             run = pos + frame_size
-        acks.append(table[packet_id])
         quota -= 1
         pos += frame_size
     count = len(acks)
     if count:
-        _emit(handler, plain, chunk[run:pos], barrier)
+        parts.append(chunk[run:pos])
+        _emit(handler, plain, b"".join(parts), barrier)
         counters = state.counters
         counters.bulk_frames += count
         counters.messages_received += count
@@ -339,14 +353,36 @@ def _store(
 
 
 def _deliver(
-    handler: ClientHandler, misfits: list[Session], frame: bytes, sequence: int, barrier: int, now: float
+    handler: ClientHandler,
+    misfits: list[Session],
+    frame: bytes,
+    id_offset: int,
+    sequence: int,
+    barrier: int,
+    now: float,
 ) -> None:
-    """Recipients that cannot take the frame as it is (absent, waiting, out of quota, identifier in use) get a message."""
+    """Recipients that cannot take the frame as it is: with another identifier, or as a message that has to wait."""
     sender = handler.state.sender
-    message = message_of_frame(frame, handler.version, sequence or sender.next_sequence())
-    message.publisher = handler.client_id
-    out = Outgoing(message, message.qos, False)
+    out: Outgoing | None = None
     for session in misfits:
+        sink = session.sink
+        if session.direct and sink is not None and session.outgoing.room() > 0 and sink.size < sender.outbox_bytes_max:
+            packet_id = session.outgoing.send(frame)
+            if session.stored:
+                _store(handler, [session], sequence, packet_id, frame, frame[0] >> 1 & 3)
+            head, tail = frame[:id_offset], frame[id_offset + 2 :]
+            sender.send_frame(sink, b"%b%b%b" % (head, PACKET_ID[packet_id], tail), barrier)
+            counters = handler.state.counters
+            counters.publish_sent += 1
+            counters.publish_bytes_sent += len(tail) - (1 if handler.version == V5 else 0)
+            continue
+        if not session.stored:
+            sender.enqueue_frame(session, frame, now)
+            continue
+        if out is None:
+            message = message_of_frame(frame, handler.version, sequence or sender.next_sequence())
+            message.publisher = handler.client_id
+            out = Outgoing(message, message.qos, False)
         sender.deliver(session, out, barrier, now)
     sender.end_fan_out()
 

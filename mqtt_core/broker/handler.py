@@ -223,7 +223,7 @@ class ClientHandler(Connection):
             session.incoming.on_publish(packet_id)
             if session.stored:
                 barrier = session.barrier = state.journal.store_receipt(session.client_id, packet_id)
-        barrier = state.router.publish(self._message_of(packet, now), now, barrier)
+        barrier = state.router.publish(self._message_of(packet, now), now, barrier, packet_id)
         code: int = 0
         if qos and self.version == V5 and state.router.route(packet.topic).empty():
             code = ReasonCode.NO_MATCHING_SUBSCRIBERS

@@ -69,7 +69,7 @@ def _restore_session(state: BrokerState, stored: SessionSnapshot) -> None:
 
 
 def _restore_queue(state: BrokerState, session: Session, entries: list[EntryRecord]) -> None:
-    queue: deque[Outgoing] = deque()
+    queue: deque[Outgoing | bytes] = deque()
     size = 0
     for entry in entries:
         out = _outgoing(entry)

@@ -11,11 +11,11 @@ from typing import Final
 from mqtt_core.codec.decode import decode
 from mqtt_core.codec.packet import PublishPacket
 from mqtt_core.codec.properties import NO_PROPERTIES, Properties, encode_properties
-from mqtt_core.codec.types import PUBLISH, V5
+from mqtt_core.codec.types import PACKET_ID, PUBLISH, V5
 from mqtt_core.codec.varint import decode_varint, encode_varint
 from mqtt_core.session.message import Message
 
-__all__ = ["PublishParts", "message_of_frame", "publish_parts", "with_dup"]
+__all__ = ["PublishParts", "content_size", "id_offset", "message_of_frame", "publish_parts", "with_dup"]
 
 
 class PublishParts:
@@ -80,9 +80,25 @@ def publish_parts(
     return PublishParts(head, section + message.payload, 1 + len(length) + remaining, offset)
 
 
-def with_dup(frame: bytes) -> bytes:
-    """The same PUBLISH frame with DUP 1, for a resend [MQTT-3.3.1-1]."""
-    return _FIRST_BYTE[frame[0] | 0x08] + frame[1:]
+def id_offset(frame: bytes) -> int:
+    """Where the packet identifier stands in a QoS 1/2 PUBLISH frame."""
+    start = 2
+    while frame[start - 1] > 127:
+        start += 1
+    return start + 2 + (frame[start] << 8 | frame[start + 1])
+
+
+def content_size(frame: bytes, version: int) -> int:
+    """Bytes of topic and payload in a QoS 1/2 PUBLISH frame without properties."""
+    size = len(frame)
+    header = 2 if size < 130 else 3 if size < 16_387 else 4 if size < 2_097_156 else 5
+    return size - header - (5 if version == V5 else 4)
+
+
+def with_dup(frame: bytes, packet_id: int) -> bytes:
+    """The same QoS 1/2 PUBLISH frame with DUP 1 and this packet identifier, for a resend [MQTT-3.3.1-1]."""
+    at = id_offset(frame)
+    return b"%b%b%b%b" % (_FIRST_BYTE[frame[0] | 0x08], frame[1:at], PACKET_ID[packet_id], frame[at + 2 :])
 
 
 def message_of_frame(frame: bytes, version: int, sequence: int = 0) -> Message:

@@ -256,10 +256,11 @@ class Router:
             return self.journal.store_retained(message.topic, message)
         return self.journal.store_retained(message.topic, None) if outcome in (REMOVED, REFUSED) else 0
 
-    def publish(self, message: Message, now: float, barrier: int = 0) -> int:
+    def publish(self, message: Message, now: float, barrier: int = 0, packet_id: int = 0) -> int:
         """Give a message to everybody who is subscribed, and to the retained store when RETAIN is set.
 
-        barrier: of writes that the same input has caused already. Returns the barrier that the publisher's
+        barrier: of writes that the same input has caused already. packet_id: the publisher's, which recipients get too
+        where it is free, so that a frame can pass through unchanged. Returns the barrier that the publisher's
         acknowledgement and all frames of this input have to wait for; 0 when nothing was written.
         """
         if message.retain:
@@ -269,6 +270,7 @@ class Router:
             barrier = self.journal.barrier
         held = barrier if message.qos else 0
         sender = self.sender
+        sender.borrow = packet_id
         variants: dict[tuple[int, bool, tuple[int, ...]], Outgoing] = {}
         for row in route.rows:
             delivery = row

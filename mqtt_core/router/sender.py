@@ -12,22 +12,20 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from mqtt_core.codec.types import PUBREL_FRAMES, V5
+from mqtt_core.codec.types import PACKET_ID, PUBREL_FRAMES, V5
 from mqtt_core.persistence.journal import Journal
 from mqtt_core.router.counters import Counters
 from mqtt_core.router.events import EventRing, QueueOverflow
-from mqtt_core.router.frames import PublishParts, message_of_frame, publish_parts, with_dup
+from mqtt_core.router.frames import PublishParts, content_size, id_offset, message_of_frame, publish_parts, with_dup
 from mqtt_core.router.local import LocalSubscriber
 from mqtt_core.router.retain import RetainStore
 from mqtt_core.session.message import Message, Outgoing
-from mqtt_core.session.packet_id import PACKET_ID_MAX
 from mqtt_core.session.qos import ABSENT, Released
 from mqtt_core.session.session import ReplayCursor, Session
 from mqtt_core.transport.outbox import Countdown, Outbox
 
 __all__ = ["Sender"]
 
-_ID: Final[list[bytes]] = [i.to_bytes(2, "big") for i in range(PACKET_ID_MAX + 1)]
 SLICE_MAX: Final = 1000
 """Messages that one input moves from a queue or a replay towards one session at most."""
 
@@ -38,6 +36,7 @@ class Sender:
     outbox_bytes_max, queue_messages_max, queue_bytes_max, all_queues_bytes_max: limits of `BrokerConfig`.
     holding: outboxes with frames that wait for a commit, so that a commit visits only those. unfinished: sessions with
     more to send than one input allows. sequence: number of the newest message; every message gets the next one.
+    borrow: packet identifier of the publisher, which a recipient gets where it is free; 0 for none.
     """
 
     __slots__ = (
@@ -45,6 +44,7 @@ class Sender:
         "_parts4",
         "_parts5",
         "all_queues_bytes_max",
+        "borrow",
         "counters",
         "events",
         "holding",
@@ -77,6 +77,7 @@ class Sender:
         self.queue_bytes_max = queue_bytes_max
         self.all_queues_bytes_max = all_queues_bytes_max
         self.sequence = 0
+        self.borrow = 0
         self.holding: dict[Outbox, None] = {}
         self.unfinished: dict[Session, None] = {}
         self._cached: Outgoing | None = None
@@ -147,7 +148,7 @@ class Sender:
             self.counters.dropped_too_large += 1  # [MQTT-3.1.2-25 v5]
             return False
         message = out.message
-        packet_id = session.outgoing.send(out)  # [MQTT-4.9.0-2 v5]
+        packet_id = session.outgoing.send(out, self.borrow)  # [MQTT-4.9.0-2 v5]
         if session.stored:
             barrier = self.journal.enqueue(
                 session.client_id, message, out.qos, out.retain, out.subscription_ids, packet_id, out.shared
@@ -160,7 +161,7 @@ class Sender:
         countdown = None
         if message.expires_at:
             countdown = self._countdown(parts, len(parts.head) + 2, message.expires_at, packet_id)
-        self.send_frame(sink, b"%b%b%b" % (parts.head, _ID[packet_id], parts.tail), barrier, 0, countdown)
+        self.send_frame(sink, b"%b%b%b" % (parts.head, PACKET_ID[packet_id], parts.tail), barrier, 0, countdown)
         self.counters.publish_sent += 1
         self.counters.publish_bytes_sent += len(message.payload)
 
@@ -209,56 +210,70 @@ class Sender:
     def end_fan_out(self) -> None:
         """The message has been given to all recipients; its encodings are forgotten."""
         self._cached = self._parts4 = self._parts5 = None
+        self.borrow = 0
 
     # -- the queue ---------------------------------------------------------------------------------------------------
 
     def _enqueue(self, session: Session, out: Outgoing, now: float) -> None:
         size = len(out.message.topic) + len(out.message.payload)
-        counters = self.counters
-        queue = session.queue
-        if queue is None:
-            queue = session.queue = deque()
-        if (
-            len(queue) >= self.queue_messages_max
-            or session.queue_bytes + size > self.queue_bytes_max
-            or counters.queued_bytes + size > self.all_queues_bytes_max
-        ):
-            counters.dropped_queue += 1
-            if not session.dropping:
-                session.dropping = True
-                self.events.add(QueueOverflow(now, session.client_id, len(queue), session.queue_bytes))
+        if not self._has_room(session, size, now):
             return
-        session.dropping = False
         if session.stored:
             session.barrier = self.journal.enqueue(
                 session.client_id, out.message, out.qos, out.retain, out.subscription_ids, 0, out.shared
             )
-        queue.append(out)  # [MQTT-4.5.0-1] [MQTT-3.1.2-5 v3.1.1]
+        self._append(session, out, size)
+
+    def enqueue_frame(self, session: Session, frame: bytes, now: float) -> None:
+        """A plain frame waits as it came: `deliver` for a session that cannot take it now and is not stored."""
+        if session.replays is not None:
+            session.overtake(message_of_frame(frame, session.version).topic)
+        size = content_size(frame, session.version)
+        if self._has_room(session, size, now):
+            self._append(session, frame, size)
+
+    def _has_room(self, session: Session, size: int, now: float) -> bool:
+        """Is there room for one more waiting message? Counts the drop if not, with one event per episode."""
+        queued = session.queued()
+        counters = self.counters
+        if (
+            queued < self.queue_messages_max
+            and session.queue_bytes + size <= self.queue_bytes_max
+            and counters.queued_bytes + size <= self.all_queues_bytes_max
+        ):
+            session.dropping = False
+            return True
+        counters.dropped_queue += 1
+        if not session.dropping:
+            session.dropping = True
+            self.events.add(QueueOverflow(now, session.client_id, queued, session.queue_bytes))
+        return False
+
+    def _append(self, session: Session, entry: Outgoing | bytes, size: int) -> None:
+        if session.queue is None:
+            session.queue = deque()
+        session.queue.append(entry)  # [MQTT-4.5.0-1] [MQTT-3.1.2-5 v3.1.1]
         session.queue_bytes += size
-        counters.queued_bytes += size
-        counters.queued_messages += 1
+        self.counters.queued_bytes += size
+        self.counters.queued_messages += 1
         session.direct = False
 
-    def _pop_queue(self, session: Session) -> Outgoing:
-        queue = session.queue
-        assert queue is not None
-        out = queue.popleft()
-        if not queue:
+    def _popped(self, session: Session, size: int) -> None:
+        """Keep the books: a message of this size has left the queue."""
+        if not session.queue:
             session.queue = None
-        size = len(out.message.topic) + len(out.message.payload)
         session.queue_bytes -= size
         self.counters.queued_bytes -= size
         self.counters.queued_messages -= 1
-        return out
 
     def clear_queue(self, session: Session) -> list[Outgoing]:
-        """Take all waiting messages out of a session that ends; the journal is told by whoever ends it."""
-        waiting = list(session.queue) if session.queue is not None else []
+        """Empty the queue of a session that ends; the messages given to it as a member of a share are returned."""
+        queue = session.queue or ()
         self.counters.queued_bytes -= session.queue_bytes
-        self.counters.queued_messages -= len(waiting)
+        self.counters.queued_messages -= len(queue)
         session.queue = None
         session.queue_bytes = 0
-        return waiting
+        return [entry for entry in queue if isinstance(entry, Outgoing) and entry.shared]
 
     # -- filling freed room -------------------------------------------------------------------------------------------
 
@@ -280,7 +295,12 @@ class Sender:
             if flow.resend is not None:
                 self._resend(session, sink, flow.next_resend(), now)
             elif session.queue:
-                self._send_queued(session, sink, self._pop_queue(session), now)
+                entry = session.queue[0]
+                if isinstance(entry, bytes):
+                    budget -= self._send_frames(session, sink, session.queue, budget)
+                else:
+                    session.queue.popleft()
+                    self._send_queued(session, sink, entry, now)
             elif session.replays is None:
                 break
             else:
@@ -289,8 +309,39 @@ class Sender:
         if budget <= 0 and not session.direct:
             self.unfinished[session] = None
 
+    def _send_frames(self, session: Session, sink: Outbox, queue: deque[Outgoing | bytes], limit: int) -> int:
+        """Send the frames at the head of the queue, each with an identifier of its own; returns how many were taken."""
+        flow = session.outgoing
+        chunks: list[bytes] = []
+        room = min(flow.room(), limit)
+        space = self.outbox_bytes_max - sink.size
+        taken = content = 0
+        while taken < room and space > 0 and queue:
+            frame = queue[0]
+            if not isinstance(frame, bytes):
+                break
+            queue.popleft()
+            taken += 1
+            size = content_size(frame, session.version)
+            content += size
+            if session.packet_size_max and len(frame) > session.packet_size_max:
+                self.counters.dropped_too_large += 1  # [MQTT-3.1.2-25 v5]
+                continue
+            packet_id = flow.send(frame)
+            at = id_offset(frame)
+            chunks += (frame[:at], PACKET_ID[packet_id], frame[at + 2 :])
+            space -= len(frame)
+            self.counters.publish_sent += 1
+            self.counters.publish_bytes_sent += len(frame) - at - (3 if session.version == V5 else 2)
+        self.counters.queued_messages -= taken - 1
+        self._popped(session, content)
+        if chunks:
+            self.send_frame(sink, b"".join(chunks), session.barrier)
+        return taken
+
     def _send_queued(self, session: Session, sink: Outbox, out: Outgoing, now: float) -> None:
         message = out.message
+        self._popped(session, len(message.topic) + len(message.payload))
         if message.expires_at and message.expires_at <= now:
             self._drop_queued(session, out)  # [MQTT-3.3.2-5 v5]
             self.counters.dropped_expired += 1
@@ -313,13 +364,13 @@ class Sender:
         """Send an unacknowledged message again, with DUP 1 and its own identifier [MQTT-4.4.0-1]."""
         entry = session.inflight[packet_id]
         if isinstance(entry, bytes):
-            frame = with_dup(entry)
+            frame = with_dup(entry, packet_id)
         else:
             assert isinstance(entry, Outgoing)
             parts = publish_parts(
                 entry.message, session.version, entry.qos, entry.retain, entry.subscription_ids, now
             )
-            frame = with_dup(b"%b%b%b" % (parts.head, _ID[packet_id], parts.tail))
+            frame = with_dup(b"%b%b%b" % (parts.head, PACKET_ID[packet_id], parts.tail), packet_id)
         if session.packet_size_max and len(frame) > session.packet_size_max:
             self.counters.dropped_too_large += 1
             self.forget(session, packet_id)
@@ -426,8 +477,11 @@ class Sender:
         for packet_id, entry in session.inflight.items():
             if isinstance(entry, bytes):
                 sequence = session.sequences.pop(packet_id, 0) if session.sequences is not None else 0
-                message = message_of_frame(entry, version, sequence)
-                session.inflight[packet_id] = Outgoing(message, message.qos, False)
+                session.inflight[packet_id] = _as_outgoing(entry, version, sequence)
+        if session.queue is not None:
+            session.queue = deque(
+                [_as_outgoing(entry, version, 0) if isinstance(entry, bytes) else entry for entry in session.queue]
+            )
 
     # -- sessions of the host -----------------------------------------------------------------------------------------
 
@@ -461,7 +515,9 @@ class Sender:
                 assert isinstance(entry, Outgoing)
                 local.push(entry, packet_id, session.barrier)
             elif session.queue:
-                out = self._pop_queue(session)
+                out = session.queue.popleft()
+                assert isinstance(out, Outgoing)
+                self._popped(session, len(out.message.topic) + len(out.message.payload))
                 if out.message.expires_at and out.message.expires_at <= now:
                     self.counters.dropped_expired += 1
                     self._drop_queued(session, out)
@@ -494,3 +550,8 @@ class Sender:
         else:
             cursor.position = position
         return len(found)
+
+
+def _as_outgoing(frame: bytes, version: int, sequence: int) -> Outgoing:
+    message = message_of_frame(frame, version, sequence)
+    return Outgoing(message, message.qos, False)

@@ -162,7 +162,7 @@ class Session:
         self.inflight = self.outgoing.inflight
         self.incoming = IncomingFlow()
         self.sequences: dict[int, int] | None = None
-        self.queue: deque[Outgoing] | None = None
+        self.queue: deque[Outgoing | bytes] | None = None
         self.queue_bytes = 0
         self.dropping = False
         self.replays: list[ReplayCursor] | None = None

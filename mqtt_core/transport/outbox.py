@@ -21,8 +21,10 @@ __all__ = ["Countdown", "Outbox"]
 class Countdown:
     """What a frame must say when it leaves: the seconds until ``deadline`` (epoch), as four bytes at ``offset``.
 
-    :param offset: place of the four bytes in the frame, -1 when the frame does not say it.
-    :param key: what is put on ``late`` when the deadline has passed before the frame left.
+    Args:
+        offset: place of the four bytes in the frame, -1 when the frame does not say it.
+        deadline: epoch seconds.
+        key: what is put on ``late`` when the deadline has passed before the frame left.
     """
 
     __slots__ = ("deadline", "key", "offset")
@@ -40,9 +42,10 @@ class Outbox:
         owner: what is put on ``dirty_list`` when there is something to take.
         dirty_list: the shared list of owners with something to take.
 
-    ``ready`` holds the frames that may leave now, ``held`` those that wait as ``(barrier, frame, credits)``, or None
-    when nothing waits. ``size`` is the number of bytes in both, ``held_size`` in the latter. Credits are units of the receive window that are
-    given back when the frame leaves. ``late`` collects the keys of countdowns that ran out; whoever takes empties it.
+    ``ready`` holds the frames that may leave now, ``held`` those that wait as ``(barrier, frame, credits, countdown)``,
+    or None when nothing waits. ``size`` is the number of bytes in both, ``held_size`` in the latter. Credits are units
+    of the receive window that are given back when the frame leaves. ``late`` collects the keys of countdowns that ran
+    out; whoever takes empties it.
     """
 
     __slots__ = (
@@ -74,16 +77,25 @@ class Outbox:
         self._countdowns: list[tuple[int, Countdown]] | None = None
         self._dirty_list: list[object] = dirty_list
 
-    def send(self, chunk: bytes, barrier: int = 0, credits: int = 0, countdown: Countdown | None = None) -> None:
+    def send(
+        self,
+        chunk: bytes,
+        barrier: int = 0,
+        credits: int = 0,
+        countdown: Countdown | None = None,
+    ) -> None:
         """Append one or more whole frames.
 
         Args:
             chunk: the encoded frames.
             barrier: number of the batch that must be committed before they leave; 0 for none.
             credits: receive-window units given back when they leave.
+            countdown: for a single frame with a deadline.
         """
         self.size += len(chunk)
         if self.held is None and barrier <= self.released:
+            if countdown is not None:
+                self._count_down(countdown)
             self.ready.append(chunk)
             self.credits_ready += credits
             if not self.dirty:
@@ -109,11 +121,11 @@ class Outbox:
             return
         moved = False
         while held and held[0][0] <= self.released:
-            _, chunk, credits, countdown = held.popleft()
+            _, chunk, earned, countdown = held.popleft()
             if countdown is not None:
                 self._count_down(countdown)
             self.ready.append(chunk)
-            self.credits_ready += credits
+            self.credits_ready += earned
             self.held_size -= len(chunk)
             moved = True
         if not held:
@@ -124,7 +136,8 @@ class Outbox:
     def take(self, now: float = 0.0) -> list[bytes]:
         """Return the ready frames and forget them; ``credits_taken`` is then the sum of their credits.
 
-        :param now: epoch seconds, for frames with a countdown.
+        Args:
+            now: epoch seconds, for frames with a countdown.
         """
         chunks, self.ready = self.ready, []
         if self._countdowns is not None:

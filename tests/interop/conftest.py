@@ -7,6 +7,7 @@ not installed is a failure, not a skip.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -16,6 +17,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -39,39 +41,38 @@ def free_port() -> int:
         return server.getsockname()[1]
 
 
-def wait_for_port(port: int, process: subprocess.Popen[str]) -> None:
-    """Until the broker accepts connections."""
+def wait_until_ready(process: subprocess.Popen[bytes], log: Path, port: int) -> int:
+    """Until the broker accepts connections on `port`; 0 takes the port from the first line that names one."""
     end = time.monotonic() + START_S
-    while True:
-        try:
-            socket.create_connection((HOST, port), timeout=1).close()
-        except OSError:
-            assert process.poll() is None, "the broker ended"
-            assert time.monotonic() < end, "the broker does not accept connections"
-            time.sleep(0.02)
-        else:
-            return
+    while process.poll() is None and time.monotonic() < end:
+        if not port and (found := re.search(r":(\d+)\b", log.read_text())):
+            port = int(found[1])
+        with contextlib.suppress(OSError):
+            if port:
+                socket.create_connection((HOST, port), timeout=1).close()
+                return port
+        time.sleep(0.02)
+    raise AssertionError(f"the broker did not get ready: {log.read_text()}")
 
 
 @pytest.fixture(scope="session")
-def broker() -> Iterator[Address]:
+def broker(tmp_path_factory) -> Iterator[Address]:
     command = os.environ.get("MQTT_INTEROP_BROKER", OURS)
     port = free_port() if "{port}" in command else 0
-    arguments = shlex.split(command.replace("{port}", str(port)))
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    # A file, not a pipe: nobody reads what the broker writes, and it must never block.
+    log = tmp_path_factory.mktemp("broker") / "log"
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            shlex.split(command.replace("{port}", str(port))), stdout=output, stderr=subprocess.STDOUT
+        ) as process,
+    ):
         try:
-            if not port:
-                assert process.stdout
-                ready = process.stdout.readline()
-                found = re.search(r":(\d+)\b", ready)
-                assert found, f"no port in the broker's ready line: {ready!r}"
-                port = int(found[1])
-            wait_for_port(port, process)
-            yield Address(HOST, port)
-            assert process.poll() is None, "the broker ended during the tests"
+            yield Address(HOST, wait_until_ready(process, log, port))
+            assert process.poll() is None, f"the broker ended during the tests: {log.read_text()}"
         finally:
             process.terminate()
-            process.communicate(timeout=START_S)
+            process.wait(timeout=START_S)
 
 
 @pytest.fixture

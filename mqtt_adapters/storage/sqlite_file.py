@@ -33,7 +33,7 @@ from mqtt_core.persistence.storage import Progress
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "SYNCHRONOUS", "SqliteFile", "read_segments"]
+__all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "SYNCHRONOUS", "SqliteFile", "read_store"]
 
 APPLICATION_ID: Final = 0x4D515453
 """In the header of every store, so that `file` and other programs can tell it from other databases."""
@@ -153,9 +153,7 @@ class SqliteFile:
                         break
                     self._create()
                 os.close(self._lock)
-        with self.path.open("rb") as file:
-            header = file.read(_HEADER_BYTES)
-        if _check_header(header) < SCHEMA_VERSION:
+        if _schema_version(self.path) < SCHEMA_VERSION:
             _migrate(self.path)
 
     def _create(self) -> None:
@@ -175,15 +173,11 @@ class SqliteFile:
         _sync_directory(self.path.parent)
 
     def _read(self, progress: Progress | None) -> Replay:
-        connection = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-        try:
-            replay = Replay()
-            for number, size in read_segments(connection, replay.feed, progress):
-                self._index.add_stored(number, size)
-            self._first = self._index.oldest_number
-            return replay
-        finally:
-            connection.close()
+        replay = Replay()
+        for number, size in read_store(self.path, replay.feed, progress):
+            self._index.add_stored(number, size)
+        self._first = self._index.oldest_number
+        return replay
 
     def reread(self, progress: Progress | None = None) -> None:
         """Read everything again into `replay`."""
@@ -295,6 +289,27 @@ class SqliteFile:
             connection.execute("DELETE FROM segment WHERE place < ?", (first << _PART_BITS,))
 
 
+def read_store(
+    path: Path, feed: Callable[[int, bytes], None], progress: Progress | None = None
+) -> list[tuple[int, int]]:
+    """Read a store without changing it, also while another process writes to it; see `read_segments`.
+
+    Raises StorageError if it is damaged, foreign, newer or older than this program, OSError if there is none.
+    """
+    if _schema_version(path) < SCHEMA_VERSION:
+        raise StorageError("the store has an older schema; a broker that opens it brings it up to date")
+    # A file without write-ahead log is closed and does not change: reading it then leaves nothing behind.
+    mode = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, isolation_level=None)
+        try:
+            return read_segments(connection, feed, progress)
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise StorageError(f"the file cannot be read: {error}") from error
+
+
 def read_segments(
     connection: sqlite3.Connection, feed: Callable[[int, bytes], None], progress: Progress | None = None
 ) -> list[tuple[int, int]]:
@@ -350,8 +365,10 @@ def _stored_bytes(length: int) -> int:
     return (length + 64 + PAGE_BYTES - 1) // PAGE_BYTES * PAGE_BYTES
 
 
-def _check_header(header: bytes) -> int:
+def _schema_version(path: Path) -> int:
     """The schema version of a file that is one of ours (the fields are those of SQLite's file format, section 1.3)."""
+    with path.open("rb") as file:
+        header = file.read(_HEADER_BYTES)
     if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
         raise StorageError("this is not a store: the file is no SQLite database")
     if int.from_bytes(header[68:72]) != APPLICATION_ID:

@@ -123,9 +123,7 @@ class SegmentIndex:
         return number << _SIZE_BITS | size
 
     def _unlocated(self, location: int) -> None:
-        size = location & _SIZE_MASK
-        self._segments[location >> _SIZE_BITS].live -= size
-        self.live_bytes -= size
+        self._end(location >> _SIZE_BITS, location & _SIZE_MASK)
 
     # ------------------------------------------------------------------------------------------------ batches
 
@@ -164,44 +162,51 @@ class SegmentIndex:
             client.session = 0
 
     def _add_entries(self, client: _Client, rows: ClientRows, number: int) -> None:
-        """The loop over every message that was stored or acknowledged: no call, no object."""
-        segments = self._segments
+        """The loop over every message that was stored or acknowledged: no object, hardly a call."""
         entries = client.entries
         changes = client.changes
         base = number << _SIZE_BITS
         added = 0
-        removed = 0
+        # What ends is mostly in one segment: its bytes are summed up before they are subtracted.
+        source = number
+        ended = 0
         for key, size in zip(rows.keys, rows.sizes, strict=True):
             if size < 0:
                 if key in entries:
-                    removed += self._change(client, key, -size, number)
+                    self._change(client, key, -size, number)
                 continue
-            old = entries.pop(key, 0)
-            if old:
+            if size == 0 or key in entries:
+                old = entries.pop(key, 0)
                 if changes:
                     changes.pop(key, None)
-                gone = old & _SIZE_MASK
-                segments[old >> _SIZE_BITS].live -= gone
-                removed += gone
+                if old:
+                    if old >> _SIZE_BITS != source:
+                        self._end(source, ended)
+                        source = old >> _SIZE_BITS
+                        ended = 0
+                    ended += old & _SIZE_MASK
             if size:
                 entries[key] = base | size
-                segments[number].live += size
                 added += size
-        self.live_bytes += added - removed
+        self._end(source, ended)
+        self._end(number, -added)
 
-    def _change(self, client: _Client, key: int, change: int, number: int) -> int:
-        """Note a later ASSIGN or RELEASE; returns the live bytes it ended."""
+    def _end(self, number: int, size: int) -> None:
+        """So many bytes of a segment do not live any more."""
+        self._segments[number].live -= size
+        self.live_bytes -= size
+
+    def _change(self, client: _Client, key: int, change: int, number: int) -> None:
+        """Note a later ASSIGN or RELEASE; what is released lives on without its message."""
         packet_id = change & 0xFFFF
-        freed = 0
         if change & RELEASED_CHANGE:
             packet_id = client.changes.get(key, 0) & 0xFFFF
             location = client.entries[key]
             freed = (location & _SIZE_MASK) - _BARE
-            self._segments[location >> _SIZE_BITS].live -= freed
+            self._end(location >> _SIZE_BITS, freed)
             client.entries[key] = location - freed
         order = number << 32 | change >> CHANGE_SHIFT
         client.changes[key] = order << CHANGE_SHIFT | change & RELEASED_CHANGE | packet_id
-        return freed
 
     # ------------------------------------------------------------------------------------------------ places
 

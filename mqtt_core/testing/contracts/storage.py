@@ -4,9 +4,9 @@
         def make_bench(self, tmp_path):
             return MyBench(tmp_path / "store")
 
-A `StorageBench` stands for the place where the data survive: it opens a store there, restarts it in good order, and ends
-it without warning, also in the middle of a commit. The store is used as a driver uses it (`apply`), verb by verb, and
-along random histories whose outcome a model knows.
+A `StorageBench` stands for the place where the data survive: it opens a store there, restarts it in good order, and
+ends it without warning, also in the middle of a commit. The store is used as a driver uses it (`apply`), verb by
+verb, and along random histories whose outcome a model knows.
 """
 
 from __future__ import annotations
@@ -89,6 +89,8 @@ class StorageContract:
     # ------------------------------------------------------------------------------------------------ verbs
 
     def test_an_empty_store_has_an_empty_snapshot(self, tmp_path: Path) -> None:
+        """Nothing is found, and nothing raises."""
+
         async def test() -> None:
             bench = self.make_bench(tmp_path)
             store = await bench.start()
@@ -106,6 +108,7 @@ class StorageContract:
         _run(test())
 
     def test_a_session_comes_back_with_every_field(self, tmp_path: Path) -> None:
+        """Will, subscriptions with their options, times, and the newest stamp."""
         record = SessionRecord(
             "Zürich/❄",
             "user",
@@ -133,6 +136,8 @@ class StorageContract:
         _run(test())
 
     def test_deleting_a_session_takes_its_entries_along(self, tmp_path: Path) -> None:
+        """A new session of the same name starts empty; others are untouched."""
+
         async def test() -> None:
             bench = self.make_bench(tmp_path)
             store = await bench.start()
@@ -154,6 +159,8 @@ class StorageContract:
         _run(test())
 
     def test_entries_come_in_the_order_they_were_enqueued_last(self, tmp_path: Path) -> None:
+        """Replacing an entry moves it to the end."""
+
         async def test() -> None:
             bench = self.make_bench(tmp_path)
             store = await bench.start()
@@ -178,6 +185,7 @@ class StorageContract:
         _run(test())
 
     def test_each_state_of_an_entry_comes_back(self, tmp_path: Path) -> None:
+        """And a receipt is no message, even under the same number."""
         entries = [
             EntryRecord(1, _message(1), 2, False, (), 65535, SENT),
             EntryRecord(2, None, 2, False, (), 2, RELEASED),
@@ -207,6 +215,7 @@ class StorageContract:
         _run(test())
 
     def test_a_message_comes_back_to_the_byte(self, tmp_path: Path) -> None:
+        """The empty and the large, with every property a message can have."""
         properties = Properties(
             payload_format_indicator=0,
             content_type="❄",
@@ -236,6 +245,8 @@ class StorageContract:
         _run(test())
 
     def test_retained_messages_are_set_replaced_and_removed(self, tmp_path: Path) -> None:
+        """One message per topic; removing none is no error."""
+
         async def test() -> None:
             bench = self.make_bench(tmp_path)
             store = await bench.start()
@@ -254,6 +265,8 @@ class StorageContract:
         _run(test())
 
     def test_a_message_of_many_sessions_is_one_object_in_the_snapshot(self, tmp_path: Path) -> None:
+        """So that memory holds it once; its number is not given again."""
+
         async def test() -> None:
             bench = self.make_bench(tmp_path)
             store = await bench.start()
@@ -275,6 +288,8 @@ class StorageContract:
     # ------------------------------------------------------------------------------------------------ crashes
 
     def test_a_crash_takes_what_was_not_committed_and_nothing_else(self, tmp_path: Path) -> None:
+        """Additions and removals alike, and the store goes on."""
+
         async def test() -> None:
             bench = self.make_bench(tmp_path)
             store = await bench.start()
@@ -300,6 +315,8 @@ class StorageContract:
         _run(test())
 
     def test_random_histories_survive_restarts_and_crashes(self, tmp_path: Path) -> None:
+        """After each, the store says what the model says."""
+
         async def test(seed: int) -> None:
             rng = Random(seed)
             bench = self.make_bench(tmp_path / f"history-{seed}")
@@ -320,6 +337,8 @@ class StorageContract:
             _run(test(seed))
 
     def test_a_commit_that_a_crash_interrupts_is_there_whole_or_not_at_all(self, tmp_path: Path) -> None:
+        """And whichever it was, it stays so."""
+
         async def test(seed: int) -> None:
             rng = Random(seed)
             bench = self.make_bench(tmp_path / f"torn-{seed}")

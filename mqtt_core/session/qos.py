@@ -179,7 +179,7 @@ class OutgoingFlow:
         return entry
 
     def start_resume(self) -> list[int]:
-        """A connection resumes the session: all messages wait in `resend`; returns the ids whose PUBREL is due again."""
+        """A connection resumes the session: all messages wait in `resend`; returns the ids whose PUBREL is due anew."""
         released = [packet_id for packet_id, entry in self.inflight.items() if isinstance(entry, Released)]
         waiting = [i for i, entry in self.inflight.items() if entry is not None and not isinstance(entry, Released)]
         self.resend = dict.fromkeys(waiting) if waiting else None  # [MQTT-4.6.0-1]

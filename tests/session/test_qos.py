@@ -62,7 +62,9 @@ def test_a_qos_2_message_waits_for_pubrec_and_its_release_for_pubcomp():
     assert flow.state(1) is None
 
 
-@pytest.mark.parametrize("frame, state", [(QOS1_FRAME, Qos1State.AWAITING_PUBACK), (QOS2_FRAME, Qos2State.AWAITING_PUBREC)])
+@pytest.mark.parametrize(
+    "frame, state", [(QOS1_FRAME, Qos1State.AWAITING_PUBACK), (QOS2_FRAME, Qos2State.AWAITING_PUBREC)]
+)
 def test_a_frame_that_passed_through_is_an_in_flight_record_like_a_message(frame, state):
     flow = OutgoingFlow(10)
     flow.inflight[9] = frame

@@ -24,7 +24,7 @@ from typing import Any, Protocol
 from mqtt_core.broker import Broker, ClientHandler, Event
 from mqtt_core.persistence import Batch, Storage
 
-__all__ = ["BrokerDriver", "DriverHost", "Link"]
+__all__ = ["BrokerDriver", "DriverHost", "Link", "resumed"]
 
 log = logging.getLogger("mqtt_adapters")
 
@@ -239,7 +239,7 @@ class BrokerDriver:
 
     async def _finish_commit(self, coroutine: Coroutine[Any, Any, None], suspended: Any, batch: Batch) -> None:
         try:
-            await _resumed(coroutine, suspended)
+            await resumed(coroutine, suspended)
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing is durable
             self._fail(error)
             return
@@ -259,7 +259,7 @@ class BrokerDriver:
 
 
 @types.coroutine
-def _resumed(coroutine: Coroutine[Any, Any, None], suspended: Any) -> Generator[Any, Any, None]:
+def resumed(coroutine: Coroutine[Any, Any, None], suspended: Any) -> Generator[Any, Any, None]:
     """Go on with a coroutine whose first step was made by hand and ended in `suspended`."""
     while True:
         try:

@@ -119,8 +119,12 @@ class MqttClient:
     @property
     def unacknowledged(self) -> int:
         """Publishes of QoS 1 and 2 that are in flight or wait in the queue, and QoS 0 that wait."""
-        session = self._state.session
-        return len(session.inflight) - len(self._subscribing.asked) + session.queued()
+        return len(self._state.session.inflight) - len(self._subscribing.asked) + len(self._sending.queue)
+
+    @property
+    def outbox_bytes(self) -> int:
+        """Bytes that wait to be written, or for the storage."""
+        return self._state.link.outbox.size
 
     @property
     def subscriptions(self) -> list[str]:

@@ -43,13 +43,20 @@ _NO_SECTION: Final = b"\x00"
 
 
 class Sending:
-    """Takes messages from the host, sends them, and says when they are over."""
+    """Takes messages from the host, sends them, and says when they are over.
 
-    __slots__ = ("pubrec_codes", "queued_qos0", "state", "topics")
+    queue: messages that wait for a connection or for quota, without a packet identifier; queue_bytes of topic and
+    payload, queued_qos0 of them of QoS 0. topics: checked topics and their bytes. pubrec_codes: reason codes of PUBRECs
+    other than 0x00, until PUBCOMP.
+    """
+
+    __slots__ = ("pubrec_codes", "queue", "queue_bytes", "queued_qos0", "state", "topics")
 
     def __init__(self, state: ClientState) -> None:
         self.state = state
         self.topics: dict[str, bytes] = {}
+        self.queue: deque[Outgoing] = deque()
+        self.queue_bytes = 0
         self.queued_qos0 = 0
         self.pubrec_codes: dict[int, int] = {}
 
@@ -115,7 +122,7 @@ class Sending:
     def _can_start(self, link: Link) -> bool:
         session = self.state.session
         flow = session.outgoing
-        return flow.room() > 0 and not session.queue and flow.resend is None and link.outbox.size < OUTBOX_BYTES_MAX
+        return flow.room() > 0 and not self.queue and flow.resend is None and link.outbox.size < OUTBOX_BYTES_MAX
 
     def _outgoing(
         self, topic: str, payload: bytes, qos: int, retain: bool, properties: Properties, now: float
@@ -212,12 +219,10 @@ class Sending:
             if _size(name, payload, qos, _NO_SECTION) > PACKET_SIZE_LIMIT:
                 raise LocalProtocolError("the message does not fit into a packet", ReasonCode.PACKET_TOO_LARGE)
         size = len(name) + len(payload)
-        queue = session.queue
-        if queue is None:
-            queue = session.queue = deque()
-        if len(queue) >= config.queue_messages_max or session.queue_bytes + size > config.queue_bytes_max:
+        queue = self.queue
+        if len(queue) >= config.queue_messages_max or self.queue_bytes + size > config.queue_bytes_max:
             raise LocalProtocolError(
-                f"the queue is full ({len(queue)} messages, {session.queue_bytes} bytes)", ReasonCode.QUOTA_EXCEEDED
+                f"the queue is full ({len(queue)} messages, {self.queue_bytes} bytes)", ReasonCode.QUOTA_EXCEEDED
             )
         out = self._outgoing(topic, payload, qos, retain, properties, now)
         if qos == 0:
@@ -225,7 +230,7 @@ class Sending:
         elif self._stores_queue():
             session.barrier = state.journal.enqueue(session.client_id, out.message, qos, retain, ())
         queue.append(out)
-        session.queue_bytes += size
+        self.queue_bytes += size
         return out.message.sequence
 
     def _stores_queue(self) -> bool:
@@ -259,14 +264,13 @@ class Sending:
         session = state.session
         if session.outgoing.resend is not None:
             return session.outgoing.room() > 0
-        queue = session.queue
-        return queue is not None and len(queue) > 0 and (queue[0].qos == 0 or session.outgoing.room() > 0)
+        return len(self.queue) > 0 and (self.queue[0].qos == 0 or session.outgoing.room() > 0)
 
     def _send_head(self, link: Link, now: float) -> bool:
         """Send the first waiting message; False when there is none or no quota for it."""
         state = self.state
         session = state.session
-        queue = session.queue
+        queue = self.queue
         if not queue:
             return False
         out = queue[0]
@@ -276,7 +280,7 @@ class Sending:
         queue.popleft()
         message = out.message
         name = message.topic.encode()
-        session.queue_bytes -= len(name) + len(message.payload)
+        self.queue_bytes -= len(name) + len(message.payload)
         if qos == 0:
             self.queued_qos0 -= 1
         if message.expires_at and message.expires_at <= now:
@@ -402,22 +406,17 @@ class Sending:
         flow.resend = None
         self.pubrec_codes.clear()
         if again:
-            if session.queue is None:
-                session.queue = deque()
-            session.queue.extendleft(reversed(again))
+            self.queue.extendleft(reversed(again))
             for out in again:
-                session.queue_bytes += len(out.message.topic.encode()) + len(out.message.payload)
+                self.queue_bytes += len(out.message.topic.encode()) + len(out.message.payload)
                 if state.durable:
                     session.barrier = state.journal.enqueue(session.client_id, out.message, out.qos, out.retain, ())
         return len(again), completed
 
     def restore_queued(self, out: Outgoing) -> None:
         """A message that was stored before it had an identifier waits again."""
-        session = self.state.session
-        if session.queue is None:
-            session.queue = deque()
-        session.queue.append(out)
-        session.queue_bytes += len(out.message.topic.encode()) + len(out.message.payload)
+        self.queue.append(out)
+        self.queue_bytes += len(out.message.topic.encode()) + len(out.message.payload)
 
 
 def _size(name: bytes, payload: bytes, qos: int, section: bytes) -> int:

@@ -1,0 +1,346 @@
+"""What the three I/O styles of the client share: everything but the waiting.
+
+A `ClientDriver` owns the core, gives its events to whoever waits for them (a publish, a subscribe, a stream, a
+callback), takes its writes to the storage, and says how long nothing has to be done. The style around it moves bytes
+and time, and knows what it means to wait. Laws:
+
+- Every wait ends: by the answer, by its timeout, or because the client is closed or lost for good. A wait that was
+given
+  up leaves the core alone: the message stays in flight, the answer finds nobody.
+- A callback that raises is reported to the style, and hurts nobody else.
+- A storage failure is fatal: nothing more is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Protocol
+
+from mqtt_adapters.client_settings import ClientSettings
+from mqtt_adapters.driver import resumed
+from mqtt_adapters.errors import (
+    ClientError,
+    ConnectError,
+    ConnectionLost,
+    ConnectRefused,
+    OperationTimeout,
+    PublishError,
+    SubscribeError,
+    UnsubscribeError,
+    reason_name,
+)
+from mqtt_adapters.streams import MessageBuffer, Overflow, Routes, Waiter
+from mqtt_core.client import (
+    AuthChallenge,
+    Connected,
+    ConnectionRefused,
+    Disconnected,
+    Event,
+    MessageReceived,
+    MqttClient,
+    PublishCompleted,
+    PublishFailed,
+    SubscribeCompleted,
+    UnsubscribeCompleted,
+)
+from mqtt_core.codec import ReasonCode
+from mqtt_core.persistence import Journal, Snapshot
+
+__all__ = ["FLUSH_BYTES", "ClientDriver", "ClientHost", "granted", "published", "unsubscribed"]
+
+FLUSH_BYTES: Final = 64 * 1024
+"""Bytes waiting to be written from which on a publisher makes room first."""
+
+
+class ClientHost(Protocol):
+    """What the driver needs of the style around it."""
+
+    def run_commit(self, commit: Coroutine[Any, Any, None]) -> None:
+        """Run to its end a commit that could not be finished on the spot. It never raises."""
+        ...
+
+    def callback_failed(self, error: Exception) -> None:
+        """A callback of the program raised."""
+        ...
+
+    def wake(self) -> None:
+        """There may be something to write, or another deadline."""
+        ...
+
+
+class ClientDriver:
+    """One client between its core and an I/O style: see the module's text.
+
+    messages: the default stream. error: why the connection is lost for good, None while it is not. failure: of the
+    storage. opening: waits for the outcome of the attempt to connect under way. connected_waiters: wait for a
+    connection.
+    """
+
+    def __init__(self, settings: ClientSettings, host: ClientHost, snapshot: Snapshot | None) -> None:
+        self.settings = settings
+        self.clock = settings.clock
+        if snapshot is not None and (behind := snapshot.stamp - self.clock()) > 0:
+            clock = self.clock
+            self.clock = lambda: clock() + behind  # the wall clock was set back since the last commit
+        journal = Journal() if snapshot is not None else None
+        self.core = MqttClient(settings.config, rng=settings.rng, journal=journal, snapshot=snapshot)
+        self.messages = MessageBuffer(settings.buffer_messages, settings.buffer_bytes, settings.overflow)
+        self.buffers: list[MessageBuffer] = [self.messages]
+        self.routes = Routes(self.messages.push)
+        self.event_sinks: list[Callable[[Event], None]] = []
+        self.waiters: dict[int, Waiter] = {}
+        self._timed: dict[int, float] = {}
+        self.connected_waiters: list[Waiter] = []
+        self.opening: Waiter | None = None
+        self.error: ClientError | None = None
+        self.failure: Exception | None = None
+        self.response_information: str | None = None
+        self._host = host
+        self._committing = False
+
+    # -- waiting -----------------------------------------------------------------------------------------------------
+
+    def expect(self, token: int, waiter: Waiter, timeout_s: float | None) -> None:
+        """Finish `waiter` when the verb with this token is over. timeout_s None: the setting's default applies.
+
+        A given timeout is for the style to watch; the default, the same for all, costs nothing to watch here.
+        """
+        if self.error is not None:
+            waiter.set_exception(self.error)
+            return
+        self.waiters[token] = waiter
+        default = self.settings.ack_timeout_s
+        if timeout_s is None and default is not None:
+            self._timed[token] = self.clock() + default
+
+    def next_deadline(self) -> float | None:
+        """When `handle_timer` is to be called (epoch seconds)."""
+        deadline = self.core.next_deadline()
+        for oldest in self._timed.values():
+            return oldest if deadline is None or oldest < deadline else deadline
+        return deadline
+
+    def handle_timer(self) -> None:
+        """The time of `next_deadline` has come."""
+        now = self.clock()
+        self.core.handle_timer(now)
+        while self._timed:
+            token, deadline = next(iter(self._timed.items()))
+            if deadline > now:
+                break
+            self._answer(token, OperationTimeout(f"no answer within {self.settings.ack_timeout_s:g} s"))
+
+    # -- events ------------------------------------------------------------------------------------------------------
+
+    def dispatch(self) -> None:
+        """Give the core's events to those who wait for them."""
+        waiters = self.waiters
+        timed = self._timed
+        sinks = self.routes.sinks
+        while events := self.core.take_events():
+            for event in events:
+                if isinstance(event, MessageReceived):
+                    for sink in sinks(event.topic):
+                        sink(event)
+                elif isinstance(event, PublishCompleted):
+                    waiter = waiters.pop(event.token, None)
+                    if waiter is not None:
+                        timed.pop(event.token, None)
+                        if not waiter.done():
+                            waiter.set_result(event)
+                else:
+                    self._handle(event)
+        self.follow_buffers()
+
+    def follow_buffers(self) -> bool:
+        """Hold reading while a stream with the policy PAUSE is full; returns whether reading is held."""
+        held = False
+        for buffer in self.buffers:
+            held = held or buffer.full
+        self.core.reading_held = held
+        return held
+
+    def _handle(self, event: Event) -> None:
+        if isinstance(event, SubscribeCompleted | UnsubscribeCompleted):
+            self._answer(event.token, event)
+        elif isinstance(event, PublishFailed):
+            self._answer(event.token, PublishError(event.reason_code, event.reason))
+        elif isinstance(event, Connected):
+            self._connected(event)
+        elif isinstance(event, ConnectionRefused):
+            text = f"the server refused the connection: {reason_name(event.reason_code)}"
+            self._not_connected(ConnectRefused(event.reason_code, text, event.properties), event.reconnect_at)
+        elif isinstance(event, Disconnected):
+            self._not_connected(ConnectError(event.reason_code, event.reason, event.properties), event.reconnect_at)
+        elif isinstance(event, AuthChallenge):
+            self._authenticate(event)
+        for sink in list(self.event_sinks):
+            try:
+                sink(event)
+            except Exception as error:  # noqa: BLE001 - see the laws
+                self._host.callback_failed(error)
+
+    def _answer(self, token: int, answer: object) -> None:
+        waiter = self.waiters.pop(token, None)
+        self._timed.pop(token, None)
+        if waiter is not None and not waiter.done():
+            if isinstance(answer, Exception):
+                waiter.set_exception(answer)
+            else:
+                waiter.set_result(answer)
+
+    def _connected(self, event: Connected) -> None:
+        self.response_information = event.properties.response_information
+        for waiter in [*self.connected_waiters, *([self.opening] if self.opening is not None else [])]:
+            if not waiter.done():
+                waiter.set_result(event)
+        self.connected_waiters.clear()
+        self.opening = None
+
+    def _not_connected(self, error: ConnectError, reconnect_at: float | None) -> None:
+        opening, self.opening = self.opening, None
+        if opening is not None and not opening.done():
+            opening.set_exception(error)
+        if reconnect_at is None:
+            lost = (
+                error
+                if isinstance(error, ConnectRefused)
+                else ConnectionLost(error.reason_code, error.reason, error.properties)
+            )
+            self.end(lost, None if error.reason_code == 0 else lost)
+
+    def _authenticate(self, event: AuthChallenge) -> None:
+        answer = self.settings.authenticate
+        now = self.clock()
+        if answer is None:
+            self.core.disconnect(now, reason_code=ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR)
+            return
+        try:
+            data = answer(event.data)
+        except Exception as error:  # noqa: BLE001 - see the laws
+            self._host.callback_failed(error)
+            self.core.disconnect(now, reason_code=ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR)
+            return
+        self.core.authenticate(data, now=now)
+
+    def end(self, error: ClientError, stream_error: Exception | None) -> None:
+        """Nothing will come any more: tell everybody who waits. stream_error None ends the streams in good order."""
+        if self.error is None:
+            self.error = error
+        waiting = [*self.waiters.values(), *self.connected_waiters]
+        self.waiters.clear()
+        self._timed.clear()
+        self.connected_waiters = []
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_exception(error)
+        for buffer in self.buffers:
+            buffer.end(stream_error)
+
+    def check_open(self) -> None:
+        """Raise if the client is closed, lost, or its storage failed."""
+        if self.error is not None:
+            raise self.error
+
+    # -- streams and callbacks ---------------------------------------------------------------------------------------
+
+    def new_buffer(self, pattern: str, limit: int, bytes_max: int, overflow: Overflow) -> tuple[MessageBuffer, Any]:
+        """A buffer for messages that match a filter, and the row to undo it with."""
+        buffer = MessageBuffer(limit, bytes_max, overflow)
+        row = self.routes.add(pattern, buffer.push)
+        self.buffers.append(buffer)
+        if self.error is not None:
+            buffer.end(self.error)
+        return buffer, row
+
+    def drop_buffer(self, buffer: MessageBuffer, row: Any) -> None:
+        """Undo `new_buffer`; who still reads it gets the end."""
+        self.routes.remove(row)
+        if buffer in self.buffers:
+            self.buffers.remove(buffer)
+        buffer.end()
+        self.follow_buffers()
+
+    def on_message(self, pattern: str, callback: Callable[[MessageReceived], None]) -> Callable[[], None]:
+        """Call `callback` with each message that matches; returns what undoes it."""
+
+        def call(message: MessageReceived) -> None:
+            try:
+                callback(message)
+            except Exception as error:  # noqa: BLE001 - see the laws
+                self._host.callback_failed(error)
+
+        row = self.routes.add(pattern, call)
+        return lambda: self.routes.remove(row)
+
+    def on_event(self, callback: Callable[[Event], None]) -> Callable[[], None]:
+        """Call `callback` with each event that is neither a message nor the end of a publish; returns what undoes
+        it."""
+        self.event_sinks.append(callback)
+        return lambda: self.event_sinks.remove(callback) if callback in self.event_sinks else None
+
+    # -- storage -----------------------------------------------------------------------------------------------------
+
+    def commit(self) -> None:
+        """Take what was written to the storage; what waits for it leaves when it is durable."""
+        store = self.settings.store
+        if store is None or self._committing or self.failure is not None:
+            return
+        while (batch := self.core.take_writes()) is not None:
+            coroutine = store.apply(batch)
+            try:
+                suspended = coroutine.send(None)
+            except StopIteration:
+                self.core.writes_committed(batch.number)
+            except Exception as error:  # noqa: BLE001 - whatever it is, nothing is durable
+                self._storage_failed(error)
+                return
+            else:
+                self._committing = True
+                self._host.run_commit(self._finish_commit(coroutine, suspended, batch.number))
+                return
+
+    async def _finish_commit(self, coroutine: Coroutine[Any, Any, None], suspended: Any, number: int) -> None:
+        try:
+            await resumed(coroutine, suspended)
+        except Exception as error:  # noqa: BLE001 - whatever it is, nothing is durable
+            self._storage_failed(error)
+            return
+        finally:
+            self._committing = False
+        self.core.writes_committed(number)
+        self._host.wake()
+
+    def _storage_failed(self, error: Exception) -> None:
+        self.failure = error
+        failure = ClientError(ReasonCode.UNSPECIFIED_ERROR, f"the storage failed: {error}")
+        failure.__cause__ = error
+        self.end(failure, failure)
+        self._host.wake()
+
+    @property
+    def committing(self) -> bool:
+        """A commit is under way."""
+        return self._committing
+
+
+def published(event: PublishCompleted) -> PublishCompleted:
+    """The result of a publish. Raises PublishError when the server refused it."""
+    if event.reason_code >= 0x80:
+        text = f"the server refused the message: {reason_name(event.reason_code)}"
+        raise PublishError(event.reason_code, text, event.properties)
+    return event
+
+
+def granted(event: SubscribeCompleted) -> list[int]:
+    """The granted QoS of each filter. Raises SubscribeError when one was refused."""
+    if max(event.reason_codes) >= 0x80:
+        raise SubscribeError(event.filters, event.reason_codes, event.properties)
+    return list(event.reason_codes)
+
+
+def unsubscribed(event: UnsubscribeCompleted) -> list[int]:
+    """The reason code of each filter. Raises UnsubscribeError when one was refused."""
+    if max(event.reason_codes) >= 0x80:
+        raise UnsubscribeError(event.filters, event.reason_codes, event.properties)
+    return list(event.reason_codes)

@@ -6,7 +6,7 @@ good as absent for every look, and are taken out by `expire` when their time com
 """
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Final
 
 from mqtt_core.session.message import Message
@@ -19,11 +19,14 @@ REMOVED: Final = 2
 REFUSED: Final = 3
 UNCHANGED: Final = 0
 
+STALE_MIN: Final = 64
+"""Deadlines of replaced messages that are tolerated besides as many as there are messages."""
+
 
 class RetainStore:
     """Retained messages by topic (section 3.3.1.3).
 
-    messages_max, bytes_max: bounds on number and on topic plus payload bytes; a new message beyond them is not kept.
+    messages_max, bytes_max: bounds on number and on bytes of topics, payloads and properties; a new message beyond them is not kept.
     """
 
     __slots__ = ("_deadlines", "_messages", "bytes", "bytes_max", "messages_max")
@@ -42,9 +45,8 @@ class RetainStore:
         """Keep a message with RETAIN 1, or delete by an empty payload. Returns STORED, REMOVED, REFUSED or UNCHANGED."""
         if not message.payload:
             return REMOVED if self.remove(message.topic) else UNCHANGED  # [MQTT-3.3.1-6 v5] [MQTT-3.3.1-10 v3.1.1]
-        size = len(message.topic) + len(message.payload)
         old = self._messages.get(message.topic)
-        total = self.bytes + size - (len(old.topic) + len(old.payload) if old is not None else 0)
+        total = self.bytes + message.size() - (old.size() if old is not None else 0)
         if total > self.bytes_max or (old is None and len(self._messages) >= self.messages_max):
             self.remove(message.topic)
             return REFUSED
@@ -52,6 +54,9 @@ class RetainStore:
         self.bytes = total
         if message.expires_at:
             heappush(self._deadlines, (message.expires_at, message.sequence, message.topic))
+            if len(self._deadlines) > 2 * len(self._messages) + STALE_MIN:
+                self._deadlines = [item for item in self._deadlines if self._current(item[2], item[1])]
+                heapify(self._deadlines)
         return STORED
 
     def remove(self, topic: str) -> bool:
@@ -59,7 +64,7 @@ class RetainStore:
         old = self._messages.pop(topic)
         if old is None:
             return False
-        self.bytes -= len(old.topic) + len(old.payload)
+        self.bytes -= old.size()
         return True
 
     def get(self, topic: str, now: float) -> Message | None:
@@ -90,8 +95,12 @@ class RetainStore:
         while heap and heap[0][0] <= now and limit > 0:
             _, sequence, topic = heappop(heap)
             limit -= 1
-            message = self._messages.get(topic)
-            if message is not None and message.sequence == sequence and message.expires_at <= now:
+            if self._current(topic, sequence):
                 self.remove(topic)
                 gone.append(topic)
         return gone
+
+    def _current(self, topic: str, sequence: int) -> bool:
+        """True when the message with this number has not been replaced or removed."""
+        message = self._messages.get(topic)
+        return message is not None and message.sequence == sequence

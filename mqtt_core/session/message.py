@@ -6,7 +6,8 @@ quality of service, RETAIN and subscription identifiers come out the same, so a 
 """
 from __future__ import annotations
 
-from mqtt_core.codec.properties import NO_PROPERTIES, Properties
+from mqtt_core.codec.properties import NO_PROPERTIES, Properties, encode_properties
+from mqtt_core.codec.types import PUBLISH
 
 __all__ = ["Message", "Outgoing"]
 
@@ -42,6 +43,11 @@ class Message:
         self.expires_at = expires_at
         self.publisher = publisher
         self.sequence = sequence
+
+    def size(self) -> int:
+        """What the message counts for in a limit of bytes: topic, payload and properties."""
+        size = len(self.topic) + len(self.payload)
+        return size + len(encode_properties(self.properties, PUBLISH)) if self.properties else size
 
     def __repr__(self) -> str:
         return f"Message({self.topic!r}, {self.payload!r}, qos={self.qos}, retain={self.retain}, {self.properties!r})"

@@ -7,8 +7,9 @@ Subclass a machine, override the method that makes the part, and hand its `TestC
 from __future__ import annotations
 
 from mqtt_core.testing.machines.qos import IncomingFlowMachine, OutgoingFlowMachine
+from mqtt_core.testing.machines.retained import RetainedMachine
 from mqtt_core.testing.machines.session import SessionMachine
 from mqtt_core.testing.machines.topic_tree import TopicTreeMachine
 from mqtt_core.testing.machines.trie import TrieMachine
 
-__all__ = ["IncomingFlowMachine", "OutgoingFlowMachine", "SessionMachine", "TopicTreeMachine", "TrieMachine"]
+__all__ = ["IncomingFlowMachine", "OutgoingFlowMachine", "RetainedMachine", "SessionMachine", "TopicTreeMachine", "TrieMachine"]

@@ -29,6 +29,7 @@ from mqtt_core.codec.types import V5, ReasonCode
 from mqtt_core.persistence.journal import Batch, Journal
 from mqtt_core.persistence.recovery import Snapshot
 from mqtt_core.router.counters import Counters
+from mqtt_core.router.draining import drain
 from mqtt_core.router.local import LocalSubscriber
 from mqtt_core.session.message import Message
 from mqtt_core.session.qos import ABSENT
@@ -99,7 +100,7 @@ class Broker:
                 handler.continue_reading(now)
         unfinished, state.sender.unfinished = state.sender.unfinished, {}
         for session in unfinished:
-            state.sender.drain(session, now)
+            drain(state.sender, session, now)
         for _ in range(TIMERS_MAX):
             timer = state.deadlines.pop_due(now)
             if timer is None:
@@ -188,7 +189,7 @@ class Broker:
             session.outgoing.start_resume()
         if not group and (wanted.retain_handling == 0 or (wanted.retain_handling == 1 and fresh)):
             state.router.replay(subscription)
-        state.sender.drain(session, now)
+        drain(state.sender, session, now)
         return subscriber
 
     def _enter(self, session: Session, subscription: Subscription) -> bool:
@@ -299,7 +300,7 @@ class Broker:
             entry = session.outgoing.forget(token)
             if entry is not ABSENT:
                 state.sender.finished(session, token, entry)
-        state.sender.drain(session, state.now)
+        drain(state.sender, session, state.now)
 
     def local_unsubscribed(self, subscriber: LocalSubscriber, now: float) -> None:
         """A local subscriber ends."""

@@ -15,9 +15,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from mqtt_core.codec.types import PACKET_ID, PUBACK_FRAMES, PUBCOMP_FRAMES, PUBREC_FRAMES, PUBREL_FRAMES, V5
+from mqtt_core.router.draining import SLICE_MAX, drain
 from mqtt_core.router.frames import message_of_frame
 from mqtt_core.router.router import Route
-from mqtt_core.router.sender import SLICE_MAX
 from mqtt_core.session.message import Outgoing
 from mqtt_core.session.qos import Released
 from mqtt_core.session.session import Session
@@ -377,7 +377,7 @@ def _deliver(
             counters.publish_bytes_sent += len(tail) - (1 if handler.version == V5 else 0)
             continue
         if not session.stored:
-            sender.enqueue_frame(session, frame, now)
+            sender.queues.enqueue_frame(session, frame, now)
             continue
         if out is None:
             message = message_of_frame(frame, handler.version, sequence or sender.next_sequence())
@@ -419,7 +419,7 @@ def _finish(handler: ClientHandler, chunk: bytes, pos: int, size: int, now: floa
         pos += 4
     _count_acks(handler, (pos - start) >> 2)
     if not session.direct and pos != start:
-        sender.drain(session, now)
+        drain(sender, session, now)
     return pos
 
 

@@ -47,6 +47,7 @@ from mqtt_core.codec.types import (
     V5,
     ReasonCode,
 )
+from mqtt_core.router.draining import drain
 from mqtt_core.session.connection import ALLOWED, CLOSING, NEW, OPEN, SERVER, WAITING
 from mqtt_core.session.message import Message
 from mqtt_core.session.qos import ABSENT, Released
@@ -107,7 +108,7 @@ class ClientHandler(Connection):
             late, self.outbox.late = self.outbox.late, []
             self.state.sender.expire_unsent(self.session, late)
         if self.session is not None and not self.session.direct:
-            self.state.sender.drain(self.session, now)
+            drain(self.state.sender, self.session, now)
         if self.stalled:
             self.stalled = False
             self.last_received = now
@@ -223,10 +224,11 @@ class ClientHandler(Connection):
             session.incoming.on_publish(packet_id)
             if session.stored:
                 barrier = session.barrier = state.journal.store_receipt(session.client_id, packet_id)
-        barrier = state.router.publish(self._message_of(packet, now), now, barrier, packet_id)
+        route = state.router.route(packet.topic)
         code: int = 0
-        if qos and self.version == V5 and state.router.route(packet.topic).empty():
+        if qos and self.version == V5 and route.empty():
             code = ReasonCode.NO_MATCHING_SUBSCRIBERS
+        barrier = state.router.publish(self._message_of(packet, now), now, barrier, packet_id, route)
         self._acknowledge(packet, code, barrier)
 
     def _check_publish_properties(self, packet: PublishPacket) -> None:
@@ -301,7 +303,7 @@ class ClientHandler(Connection):
             self.state.counters.dropped_by_client += 1
         sender.finished(session, packet_id, entry)
         if not session.direct:
-            sender.drain(session, now)
+            drain(sender, session, now)
 
     def _handle_pubrec(self, session: Session, packet_id: int) -> None:
         sequence = session.sequences.get(packet_id, 0) if session.sequences is not None else 0

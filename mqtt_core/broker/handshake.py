@@ -17,6 +17,7 @@ from mqtt_core.codec.error import MqttError, ProtocolError, UnsupportedProtocolV
 from mqtt_core.codec.packet import AuthPacket, ConnackPacket, ConnectPacket, Will
 from mqtt_core.codec.properties import NO_PROPERTIES, Properties
 from mqtt_core.codec.types import V5, V311, ReasonCode
+from mqtt_core.router.draining import resume
 from mqtt_core.session.connection import AUTHENTICATING, OPEN, WAITING
 from mqtt_core.session.record import WillRecord
 from mqtt_core.session.session import NEVER_EXPIRES, Session
@@ -246,7 +247,7 @@ def _accept(handler: ClientHandler, decision: Accept, now: float) -> None:
         return
     state.events.add(ClientConnected(now, client_id, handler.peer, handler.version, present))
     if present:
-        state.sender.resume(session, version_before, now)
+        resume(state.sender, session, version_before, now)
     session.update_direct()
 
 

@@ -13,6 +13,7 @@ from mqtt_core.broker.policy import Policy, Principal
 from mqtt_core.persistence.journal import Journal
 from mqtt_core.router.counters import Counters
 from mqtt_core.router.events import EventRing
+from mqtt_core.router.queues import SessionQueues
 from mqtt_core.router.registry import Registry
 from mqtt_core.router.retain import RetainStore
 from mqtt_core.router.router import Router
@@ -73,15 +74,20 @@ class BrokerState:
         self.resumable: dict[Connection, None] = {}
         self.registry = Registry()
         self.retained = RetainStore(config.retained_messages_max, config.retained_bytes_max)
-        self.sender = Sender(
+        queues = SessionQueues(
             journal,
             self.counters,
             self.events,
-            self.retained,
-            config.outbox_bytes_max,
             config.queue_messages_max,
             config.queue_bytes_max,
             config.all_queues_bytes_max,
+        )
+        self.sender = Sender(
+            journal,
+            self.counters,
+            queues,
+            self.retained,
+            config.outbox_bytes_max,
         )
         self.router = Router(
             self.registry,

@@ -11,6 +11,7 @@ from mqtt_core.codec.encode import encode
 from mqtt_core.codec.error import InvalidTopicFilter, MalformedPacket
 from mqtt_core.codec.packet import SubackPacket, SubscribeFilter, SubscribePacket, UnsubackPacket, UnsubscribePacket
 from mqtt_core.codec.types import V5, ReasonCode
+from mqtt_core.router.draining import drain
 from mqtt_core.session.session import Session, Subscription
 from mqtt_core.topic_matcher.validation import check_filter, split_share
 
@@ -52,7 +53,7 @@ def handle_subscribe(handler: ClientHandler, packet: SubscribePacket, now: float
     if len(state.retained):
         for subscription in replays:
             state.router.replay(subscription)
-        state.sender.drain(session, now)
+        drain(state.sender, session, now)
 
 
 def handle_unsubscribe(handler: ClientHandler, packet: UnsubscribePacket) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from mqtt_core.router.counters import Counters
 from mqtt_core.router.events import Event, EventRing, QueueOverflow
 from mqtt_core.router.local import LocalMessage, LocalSubscriber
+from mqtt_core.router.queues import SessionQueues
 from mqtt_core.router.registry import Registry, SharedGroup
 from mqtt_core.router.retain import RetainStore
 from mqtt_core.router.router import Delivery, Route, Router
@@ -26,5 +27,6 @@ __all__ = [
     "Route",
     "Router",
     "Sender",
+    "SessionQueues",
     "SharedGroup",
 ]

@@ -15,7 +15,9 @@ from mqtt_core.session.session import Session
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["LocalHost", "LocalMessage", "LocalSubscriber"]
+    from mqtt_core.router.sender import Sender
+
+__all__ = ["LocalHost", "LocalMessage", "LocalSubscriber", "deliver_local"]
 
 
 class LocalMessage:
@@ -133,3 +135,22 @@ class LocalSubscriber:
         if not self._dirty:
             self._dirty = True
             self._dirty_list.append(self)
+
+
+def deliver_local(
+    sender: Sender, session: Session, local: LocalSubscriber, out: Outgoing, barrier: int, now: float
+) -> None:
+    """A message for a subscriber of the host: into its list, into the session's queue, or dropped and counted."""
+    if out.qos == 0:
+        if not local.push(out, 0, 0):
+            sender.counters.dropped_local += 1
+        return
+    if session.queue or local.full() or session.outgoing.room() <= 0:
+        sender.queues.enqueue(session, out, now)
+        return
+    packet_id = session.outgoing.send(out)
+    if session.stored:
+        barrier = session.barrier = sender.journal.enqueue(
+            session.client_id, out.message, out.qos, out.retain, out.subscription_ids, packet_id, out.shared
+        )
+    local.push(out, packet_id, barrier)

@@ -236,6 +236,8 @@ class Router:
                 row.own = _row(session, foreign) if foreign else None  # [MQTT-3.8.3-3 v5]
             rows.append(row)
         route = Route(topic, key, rows, self.registry.shared_matches(topic))
+        if route.empty():
+            return route  # nobody listens: not worth a place in the cache
         if len(self.routes) >= self.cache_max:
             oldest = next(iter(self.routes))
             self._names.pop(self.routes.pop(oldest).topic)
@@ -256,16 +258,19 @@ class Router:
             return self.journal.store_retained(message.topic, message)
         return self.journal.store_retained(message.topic, None) if outcome in (REMOVED, REFUSED) else 0
 
-    def publish(self, message: Message, now: float, barrier: int = 0, packet_id: int = 0) -> int:
+    def publish(
+        self, message: Message, now: float, barrier: int = 0, packet_id: int = 0, route: Route | None = None
+    ) -> int:
         """Give a message to everybody who is subscribed, and to the retained store when RETAIN is set.
 
         barrier: of writes that the same input has caused already. packet_id: the publisher's, which recipients get too
-        where it is free, so that a frame can pass through unchanged. Returns the barrier that the publisher's
+        where it is free, so that a frame can pass through unchanged. route: of the message's topic, if known. Returns the barrier that the publisher's
         acknowledgement and all frames of this input have to wait for; 0 when nothing was written.
         """
         if message.retain:
             barrier = max(barrier, self.retain(message))
-        route = self.route(message.topic)
+        if route is None:
+            route = self.route(message.topic)
         if message.qos and self.journal.enabled and self._stores(route):
             barrier = self.journal.barrier
         held = barrier if message.qos else 0
@@ -328,7 +333,7 @@ class Router:
         That is its queue and its unacknowledged QoS 1; a QoS 2 message that was sent goes to nobody [MQTT-4.8.2-5 v5].
         """
         waiting = [e for e in session.inflight.values() if isinstance(e, Outgoing) and is_qos1(e)]
-        waiting.extend(self.sender.clear_queue(session))
+        waiting.extend(self.sender.queues.clear(session))
         for topic_filter in list(session.subscriptions):
             self.unsubscribe(session, topic_filter)
         for out in waiting:

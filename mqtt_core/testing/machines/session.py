@@ -19,7 +19,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from mqtt_core.codec import MqttDecoder, Packet, PublishPacket, PubrelPacket
 from mqtt_core.persistence import Journal
-from mqtt_core.router import Counters, EventRing, RetainStore, Sender
+from mqtt_core.router import Counters, EventRing, RetainStore, Sender, SessionQueues
+from mqtt_core.router.draining import drain, resume
 from mqtt_core.session import ABSENT, Message, Outgoing, Released, Session
 from mqtt_core.transport import Outbox
 
@@ -60,7 +61,9 @@ class SessionMachine(RuleBasedStateMachine):
         """What moves messages, with a queue of `queue_max` messages, no journal, and no other bound in reach."""
         events = EventRing(10, self.counters)
         retained = RetainStore(10, 1000)
-        return Sender(Journal(False), self.counters, events, retained, 1 << 20, queue_max, 1 << 20, 1 << 20)
+        journal = Journal(False)
+        queues = SessionQueues(journal, self.counters, events, queue_max, 1 << 20, 1 << 20)
+        return Sender(journal, self.counters, queues, retained, 1 << 20)
 
     def came_out(self) -> list[Packet]:
         """The packets written since the last look."""
@@ -137,7 +140,7 @@ class SessionMachine(RuleBasedStateMachine):
             self.sender.finished(self.session, sent.packet_id, entry)
         assert entry is not ABSENT
         if not self.session.direct:
-            self.sender.drain(self.session, NOW)
+            drain(self.sender, self.session, NOW)
         self.expect_drained(self.came_out())
 
     @precondition(lambda self: self.sink is not None)
@@ -160,7 +163,7 @@ class SessionMachine(RuleBasedStateMachine):
         session.sink = self.sink = Outbox(None, [])
         session.connected = True
         session.outgoing.limit = self.quota = quota
-        self.sender.resume(session, session.version, NOW)
+        resume(self.sender, session, session.version, NOW)
         session.update_direct()
         for sent in self.flight:
             sent.waits = not sent.released

@@ -1,0 +1,223 @@
+"""Filling freed room: what waits for a session leaves as its quota and outbox allow.
+
+Laws. The order is: what a resumed connection has to see again, then the queue, then retained messages. PUBREL waits for
+nobody. One input moves at most SLICE_MAX messages; a session with more to send is put on `sender.unfinished` and the
+broker comes back to it at once. Retained replays do not count against the queue limit: they are walked with a cursor, and
+a newer live message on a topic cancels its pending replay.
+"""
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from mqtt_core.codec.types import PACKET_ID, PUBREL_FRAMES, V5
+from mqtt_core.router.frames import content_size, id_offset, message_of_frame, publish_parts, with_dup
+from mqtt_core.router.local import LocalSubscriber, deliver_local
+from mqtt_core.router.sender import Sender
+from mqtt_core.session.message import Message, Outgoing
+from mqtt_core.session.session import ReplayCursor, Session
+from mqtt_core.transport.outbox import Outbox
+
+__all__ = ["SLICE_MAX", "drain", "resume"]
+
+SLICE_MAX: Final = 1000
+"""Messages that one input moves from a queue or a replay towards one session at most."""
+
+REPLAY_MAX: Final = 64
+"""Retained messages looked at in one step of a replay."""
+
+
+def drain(sender: Sender, session: Session, now: float) -> None:
+    """Send what waits for a session, as far as quota, outbox and SLICE_MAX allow."""
+    local = session.local
+    if local is not None:
+        assert isinstance(local, LocalSubscriber)
+        _drain_local(sender, session, local, now)
+        return
+    sink = session.sink
+    if sink is None:
+        return
+    flow = session.outgoing
+    budget = SLICE_MAX
+    while budget > 0 and sink.size < sender.outbox_bytes_max and flow.room() > 0:
+        if flow.resend is not None:
+            budget -= 1
+            _resend(sender, session, sink, flow.next_resend(), now)
+        elif session.queue:
+            entry = session.queue[0]
+            if isinstance(entry, bytes):
+                budget -= _send_frames(sender, session, sink, session.queue, budget)
+            else:
+                budget -= 1
+                session.queue.popleft()
+                _send_queued(sender, session, sink, entry, now)
+        elif session.replays is None:
+            break
+        else:
+            limit = min(budget, flow.room(), REPLAY_MAX)
+            budget -= 1 + _replay(sender, session, session.replays[0], limit, now)
+    session.update_direct()
+    if budget <= 0 and not session.direct:
+        sender.unfinished[session] = None
+
+
+def resume(sender: Sender, session: Session, version_before: int, now: float) -> None:
+    """A connection resumes the session: PUBREL again at once, then the unacknowledged messages, then the queue."""
+    sink = session.sink
+    assert sink is not None
+    if version_before != session.version:
+        _convert_frames(session, version_before)
+    for packet_id in session.outgoing.start_resume():
+        sender.send_frame(sink, PUBREL_FRAMES[packet_id], session.barrier)  # [MQTT-4.4.0-1]
+    drain(sender, session, now)
+
+
+def _send_frames(
+    sender: Sender, session: Session, sink: Outbox, queue: deque[Outgoing | bytes], limit: int
+) -> int:
+    """Send the frames at the head of the queue, each with an identifier of its own; returns how many were taken."""
+    flow = session.outgoing
+    counters = sender.counters
+    chunks: list[bytes] = []
+    room = min(flow.room(), limit)
+    space = sender.outbox_bytes_max - sink.size
+    taken = content = 0
+    while taken < room and space > 0 and queue:
+        frame = queue[0]
+        if not isinstance(frame, bytes):
+            break
+        queue.popleft()
+        taken += 1
+        content += content_size(frame, session.version)
+        if session.packet_size_max and len(frame) > session.packet_size_max:
+            counters.dropped_too_large += 1  # [MQTT-3.1.2-25 v5]
+            continue
+        packet_id = flow.send(frame)
+        at = id_offset(frame)
+        chunks += (frame[:at], PACKET_ID[packet_id], frame[at + 2 :])
+        space -= len(frame)
+        counters.publish_sent += 1
+        counters.publish_bytes_sent += len(frame) - at - (3 if session.version == V5 else 2)
+    sender.queues.taken(session, taken, content)
+    if chunks:
+        sender.send_frame(sink, b"".join(chunks), session.barrier)
+    return taken
+
+
+def _send_queued(sender: Sender, session: Session, sink: Outbox, out: Outgoing, now: float) -> None:
+    message = out.message
+    sender.queues.taken(session, 1, len(message.topic) + len(message.payload))
+    if message.expires_at and message.expires_at <= now:
+        sender.forget_queued(session, out)  # [MQTT-3.3.2-5 v5]
+        sender.counters.dropped_expired += 1
+        return
+    parts = sender.parts(session, out, now)
+    if session.packet_size_max and parts.size > session.packet_size_max:
+        sender.forget_queued(session, out)  # [MQTT-3.1.2-25 v5]
+        sender.counters.dropped_too_large += 1
+        return
+    packet_id = session.outgoing.send(out)
+    if session.stored:
+        session.barrier = sender.journal.assign(session.client_id, message.sequence, packet_id)
+    sender.put(sink, parts, packet_id, message, session.barrier)
+
+
+def _resend(sender: Sender, session: Session, sink: Outbox, packet_id: int, now: float) -> None:
+    """Send an unacknowledged message again, with DUP 1 and its own identifier [MQTT-4.4.0-1]."""
+    entry = session.inflight[packet_id]
+    if isinstance(entry, bytes):
+        frame = with_dup(entry, packet_id)
+    else:
+        assert isinstance(entry, Outgoing)
+        parts = publish_parts(entry.message, session.version, entry.qos, entry.retain, entry.subscription_ids, now)
+        frame = with_dup(b"%b%b%b" % (parts.head, PACKET_ID[packet_id], parts.tail), packet_id)
+    if session.packet_size_max and len(frame) > session.packet_size_max:
+        sender.counters.dropped_too_large += 1
+        sender.forget(session, packet_id)
+        return
+    sender.send_frame(sink, frame, session.barrier)
+    sender.counters.publish_sent += 1
+
+
+def _replay(sender: Sender, session: Session, cursor: ReplayCursor, limit: int, now: float) -> int:
+    """Send a piece of the retained messages a new subscription asks for; returns how many topics were visited."""
+    subscription = cursor.subscription
+    found, position = sender.retained.matching_slice(subscription.filter, cursor.position, limit)
+    ids = (subscription.subscription_id,) if subscription.subscription_id and session.version == V5 else ()
+    local = session.local
+    for topic, message in found:
+        if (
+            message.sequence > cursor.since
+            or topic in cursor.overtaken
+            or (message.expires_at and message.expires_at <= now)
+        ):
+            continue
+        # [MQTT-3.3.1-8 v3.1.1]
+        out = Outgoing(_own_copy(sender, session, message), min(message.qos, subscription.qos), True, ids)
+        if local is not None:
+            assert isinstance(local, LocalSubscriber)
+            deliver_local(sender, session, local, out, 0, now)
+        elif session.sink is not None:
+            sender.start(session, session.sink, out, 0, now)
+    sender.end_fan_out()
+    if position is None:
+        assert session.replays is not None
+        session.replays.remove(cursor)
+        if not session.replays:
+            session.replays = None
+    else:
+        cursor.position = position
+    return len(found)
+
+
+def _own_copy(sender: Sender, session: Session, message: Message) -> Message:
+    """The same message under a number of its own, where the journal has to tell apart two deliveries of it."""
+    return sender.renumbered(message) if session.stored else message
+
+
+def _convert_frames(session: Session, version: int) -> None:
+    """Frames kept as they were passed on belong to one version; make messages of them for the other."""
+    for packet_id, entry in session.inflight.items():
+        if isinstance(entry, bytes):
+            sequence = session.sequences.pop(packet_id, 0) if session.sequences is not None else 0
+            session.inflight[packet_id] = _as_outgoing(entry, version, sequence)
+    if session.queue is not None:
+        session.queue = deque(
+            [_as_outgoing(entry, version, 0) if isinstance(entry, bytes) else entry for entry in session.queue]
+        )
+
+
+def _as_outgoing(frame: bytes, version: int, sequence: int) -> Outgoing:
+    message = message_of_frame(frame, version, sequence)
+    return Outgoing(message, message.qos, False)
+
+
+def _drain_local(sender: Sender, session: Session, local: LocalSubscriber, now: float) -> None:
+    flow = session.outgoing
+    budget = SLICE_MAX
+    while budget > 0 and not local.full() and flow.room() > 0:
+        budget -= 1
+        if flow.resend is not None:
+            packet_id = flow.next_resend()
+            entry = session.inflight[packet_id]
+            assert isinstance(entry, Outgoing)
+            local.push(entry, packet_id, session.barrier)
+        elif session.queue:
+            out = session.queue.popleft()
+            assert isinstance(out, Outgoing)
+            message = out.message
+            sender.queues.taken(session, 1, len(message.topic) + len(message.payload))
+            if message.expires_at and message.expires_at <= now:
+                sender.counters.dropped_expired += 1
+                sender.forget_queued(session, out)
+                continue
+            packet_id = flow.send(out)
+            if session.stored:
+                session.barrier = sender.journal.assign(session.client_id, message.sequence, packet_id)
+            local.push(out, packet_id, session.barrier)
+        elif session.replays is None:
+            break
+        else:
+            budget -= _replay(sender, session, session.replays[0], REPLAY_MAX, now)
+    if budget <= 0:
+        sender.unfinished[session] = None

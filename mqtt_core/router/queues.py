@@ -1,0 +1,104 @@
+"""Messages that wait for a session: the queue's limits and its books.
+
+Laws. A queue is bounded in messages and bytes, and all queues together in bytes; when there is no room the newest message
+is dropped and counted, with one event per episode, and the publisher is acknowledged all the same. An entry is an
+`Outgoing`, or the very frame that came in where the bulk path passed it on.
+"""
+from __future__ import annotations
+
+from collections import deque
+
+from mqtt_core.persistence.journal import Journal
+from mqtt_core.router.counters import Counters
+from mqtt_core.router.events import EventRing, QueueOverflow
+from mqtt_core.router.frames import content_size, message_of_frame
+from mqtt_core.session.message import Outgoing
+from mqtt_core.session.session import Session
+
+__all__ = ["SessionQueues"]
+
+
+class SessionQueues:
+    """The queues of all sessions of one broker.
+
+    messages_max, bytes_max: bounds of one queue; all_bytes_max: of all together; bytes are those of topic and payload.
+    """
+
+    __slots__ = ("_counters", "_events", "_journal", "all_bytes_max", "bytes_max", "messages_max")
+
+    def __init__(
+        self,
+        journal: Journal,
+        counters: Counters,
+        events: EventRing,
+        messages_max: int,
+        bytes_max: int,
+        all_bytes_max: int,
+    ) -> None:
+        self._journal = journal
+        self._counters = counters
+        self._events = events
+        self.messages_max = messages_max
+        self.bytes_max = bytes_max
+        self.all_bytes_max = all_bytes_max
+
+    def enqueue(self, session: Session, out: Outgoing, now: float) -> None:
+        """A message joins the end of a session's queue, or is dropped where there is no room."""
+        size = len(out.message.topic) + len(out.message.payload)
+        if not self._has_room(session, size, now):
+            return
+        if session.stored:
+            session.barrier = self._journal.enqueue(
+                session.client_id, out.message, out.qos, out.retain, out.subscription_ids, 0, out.shared
+            )
+        self._append(session, out, size)
+
+    def enqueue_frame(self, session: Session, frame: bytes, now: float) -> None:
+        """A plain QoS 1/2 frame waits as it came, for a session that is not stored and speaks the frame's version."""
+        if session.replays is not None:
+            session.overtake(message_of_frame(frame, session.version).topic)
+        size = content_size(frame, session.version)
+        if self._has_room(session, size, now):
+            self._append(session, frame, size)
+
+    def taken(self, session: Session, count: int, size: int) -> None:
+        """Keep the books: `count` messages of `size` bytes together have left the head of the queue."""
+        if not session.queue:
+            session.queue = None
+        session.queue_bytes -= size
+        self._counters.queued_bytes -= size
+        self._counters.queued_messages -= count
+
+    def clear(self, session: Session) -> list[Outgoing]:
+        """Empty the queue of a session that ends; what it was given as a member of a share is returned."""
+        queue = session.queue or ()
+        shared = [entry for entry in queue if isinstance(entry, Outgoing) and entry.shared]
+        count = len(queue)
+        session.queue = None
+        self.taken(session, count, session.queue_bytes)
+        return shared
+
+    def _has_room(self, session: Session, size: int, now: float) -> bool:
+        queued = session.queued()
+        counters = self._counters
+        if (
+            queued < self.messages_max
+            and session.queue_bytes + size <= self.bytes_max
+            and counters.queued_bytes + size <= self.all_bytes_max
+        ):
+            session.dropping = False
+            return True
+        counters.dropped_queue += 1
+        if not session.dropping:
+            session.dropping = True
+            self._events.add(QueueOverflow(now, session.client_id, queued, session.queue_bytes))
+        return False
+
+    def _append(self, session: Session, entry: Outgoing | bytes, size: int) -> None:
+        if session.queue is None:
+            session.queue = deque()
+        session.queue.append(entry)  # [MQTT-4.5.0-1] [MQTT-3.1.2-5 v3.1.1]
+        session.queue_bytes += size
+        self._counters.queued_bytes += size
+        self._counters.queued_messages += 1
+        session.direct = False

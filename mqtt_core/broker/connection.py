@@ -122,8 +122,12 @@ class Connection:
         session = self.session
         if session is not None and (self.stalled or outbox.late or session.waits_for_outbox()):
             state.resumable[self] = None
-        if self.reading_paused:
+        was_paused = self.reading_paused
+        if was_paused:
             self.update_pause()
+            if self.phase < CLOSING and not self.reading_paused:
+                self.last_received = inf
+                state.resumable[self] = None
         return chunks
 
     @property

@@ -12,6 +12,7 @@ is room.
 """
 from __future__ import annotations
 
+from math import inf
 from typing import Final
 
 from mqtt_core.broker import bulk, handshake, subscribing
@@ -34,6 +35,7 @@ from mqtt_core.codec.packet import (
     SubscribePacket,
     UnsubscribePacket,
 )
+from mqtt_core.codec.sender import check_disconnect
 from mqtt_core.codec.types import (
     CONNECT,
     PINGREQ,
@@ -95,6 +97,7 @@ class ClientHandler(Connection):
         now = self.state.moment(now)
         if self.phase != WAITING:
             return
+        self.last_received = now
         try:
             handshake.decided(self, decision, now)
         except MqttError as error:
@@ -113,6 +116,9 @@ class ClientHandler(Connection):
             self.stalled = False
             self.last_received = now
             self._process(now)
+        if self.last_received == inf:
+            self.last_received = now
+            self.arm()
 
     # -- what arrives -------------------------------------------------------------------------------------------------
 
@@ -132,6 +138,9 @@ class ClientHandler(Connection):
                 self._handle_frame(frame, now)
         except MqttError as error:
             self.fail(error, now)
+        session = self.session
+        if session is not None and not session.direct:
+            drain(self.state.sender, session, now)  # acknowledgements have made room for what waits
         if self.phase == NEW and reader.pending and reader.chunk[reader.position] >> 4 != CONNECT:
             self._refuse_stranger(now)
         self.update_pause()
@@ -151,7 +160,7 @@ class ClientHandler(Connection):
         if isinstance(packet, PublishPacket):
             self.handle_publish(packet, now)
         elif isinstance(packet, AckPacket):
-            self._handle_ack(kind, packet, now)
+            self._handle_ack(kind, packet)
         else:
             self._handle_rare(kind, packet, now)
 
@@ -278,7 +287,7 @@ class ClientHandler(Connection):
             frame = PUBREC_FRAMES[packet_id] if not code else encode(PubrecPacket(packet_id, code), V5)
             self.send(frame, barrier, credits)  # [MQTT-4.3.3-8 v5]
 
-    def _handle_ack(self, kind: int, packet: AckPacket, now: float) -> None:
+    def _handle_ack(self, kind: int, packet: AckPacket) -> None:
         """PUBACK, PUBREC, PUBREL or PUBCOMP (sections 3.4 to 3.7)."""
         session = self.session
         assert session is not None
@@ -302,8 +311,6 @@ class ClientHandler(Connection):
         if packet.reason_code >= 0x80:
             self.state.counters.dropped_by_client += 1
         sender.finished(session, packet_id, entry)
-        if not session.direct:
-            drain(sender, session, now)
 
     def _handle_pubrec(self, session: Session, packet_id: int) -> None:
         sequence = session.sequences.get(packet_id, 0) if session.sequences is not None else 0
@@ -336,12 +343,14 @@ class ClientHandler(Connection):
 
     def handle_disconnect(self, packet: DisconnectPacket, now: float) -> None:
         """DISCONNECT (section 3.14): reason code 0x00 deletes the will."""
+        check_disconnect(packet, False)
         session = self.session
         expiry_s = packet.properties.session_expiry_interval
         if session is not None and expiry_s is not None:
-            if session.expiry_s == 0 and expiry_s:
+            assert self.connect is not None
+            if expiry_s and not self.connect.properties.session_expiry_interval:  # [MUST-3.14.2.2.2-2 v5]
                 raise ProtocolError(ReasonCode.PROTOCOL_ERROR, "DISCONNECT sets an expiry the CONNECT did not have")
-            session.expiry_s = min(expiry_s, self.config.session_expiry_max_s)
+            session.expiry_s = min(expiry_s, self.config.session_expiry_max_s)  # [MUST-3.14.2.2.2-3 v5]
         self.reason_code = packet.reason_code
         self.reason = packet.properties.reason_string or "DISCONNECT received"
         self.leave(now, packet.reason_code != 0)  # [MQTT-3.14.4-3] [MQTT-3.1.2-10]

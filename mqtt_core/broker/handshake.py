@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from mqtt_core.broker.config import BrokerConfig
 from mqtt_core.broker.events import AuthenticationPending, ClientConnected
 from mqtt_core.broker.policy import Accept, Challenge, Decision, Deferred, Principal, Refuse
 from mqtt_core.broker.sessions import open_session
@@ -20,7 +21,7 @@ from mqtt_core.codec.types import V5, V311, ReasonCode
 from mqtt_core.router.draining import resume
 from mqtt_core.session.connection import AUTHENTICATING, OPEN, WAITING
 from mqtt_core.session.record import WillRecord
-from mqtt_core.session.session import NEVER_EXPIRES, Session
+from mqtt_core.session.session import Session
 from mqtt_core.topic_matcher.validation import check_topic
 
 if TYPE_CHECKING:
@@ -64,9 +65,6 @@ def handle_connect(handler: ClientHandler, packet: ConnectPacket, now: float) ->
     handler.connect = packet
     handler.version = packet.version
     handler.packet_size_max = packet.properties.maximum_packet_size or 0
-    if state.shutting_down:
-        refuse(handler, ReasonCode.SERVER_UNAVAILABLE, "shutting down", now)
-        return
     if packet.client_id.startswith(LOCAL_PREFIX) or not (packet.client_id or _may_be_assigned(packet)):
         # [MQTT-3.1.3-8] [MQTT-3.1.3-9 v3.1.1]
         refuse(handler, ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, "client identifier not valid", now)
@@ -211,22 +209,15 @@ def _accept(handler: ClientHandler, decision: Accept, now: float) -> None:
     assert connect is not None
     assigned = not connect.client_id
     if assigned:
-        connect.client_id = _assign_client_id(handler)  # [MQTT-3.1.3-7 v5]
+        connect.client_id = _assign_client_id(handler)  # [MQTT-3.1.3-6] [MQTT-3.1.3-7 v5]
     client_id = connect.client_id
     principal = Principal(client_id, decision.identity, decision.rights)
-    existing = state.registry.sessions.get(client_id)
-    if existing is None and len(state.registry.sessions) >= state.config.sessions_max:
-        refuse(handler, ReasonCode.QUOTA_EXCEEDED, "too many sessions", now)
+    if not _may_have_session(handler, principal, connect.will, now):
         return
-    foreign = existing is not None and existing.identity != decision.identity
-    if foreign and not state.config.session_takeover_by_others:
-        refuse(handler, ReasonCode.NOT_AUTHORIZED, "the client identifier belongs to somebody else", now)
-        return
-    will = connect.will
-    if will is not None and state.policy is not None:
-        if not state.policy.authorize_publish(principal, will.topic, will.qos, will.retain):
-            refuse(handler, ReasonCode.NOT_AUTHORIZED, "not allowed to publish the will", now)
-            return
+    said = _terms(handler, decision, assigned)
+    if handler.packet_size_max and len(encode(ConnackPacket(0, False, said), V5)) > handler.packet_size_max:
+        handler.close(ReasonCode.PACKET_TOO_LARGE, "the client's Maximum Packet Size is too small for CONNACK", now)
+        return  # [MQTT-3.1.2-24 v5]
     older = state.live.get(client_id)
     if older is not None:
         state.counters.sessions_taken_over += 1
@@ -235,35 +226,70 @@ def _accept(handler: ClientHandler, decision: Accept, now: float) -> None:
     session, present = open_session(state, client_id, principal, connect.version, connect.clean_start, now)
     session.principal = principal
     version_before = session.version
-    properties = _attach(handler, session, connect, now)
-    if assigned:
-        properties["assigned_client_identifier"] = client_id
-    if decision.data is not None:
-        properties["authentication_data"] = decision.data
-    said = Properties(**properties) if handler.version == V5 else NO_PROPERTIES  # type: ignore[arg-type]
+    _attach(handler, session, connect, now)
     # [MQTT-3.1.4-5 v5] [MQTT-3.1.4-4 v3.1.1] [MQTT-3.2.2-2] [MQTT-3.2.2-3]
     handler.send(encode(ConnackPacket(0, present, said), handler.version), session.barrier)
-    if handler.session is None:
-        return
     state.events.add(ClientConnected(now, client_id, handler.peer, handler.version, present))
     if present:
         resume(state.sender, session, version_before, now)
     session.update_direct()
 
 
-def _attach(handler: ClientHandler, session: Session, connect: ConnectPacket, now: float) -> dict[str, object]:
-    """Join session and connection; returns the CONNACK properties the client has to be told."""
+def _may_have_session(handler: ClientHandler, principal: Principal, will: Will | None, now: float) -> bool:
+    """May an authenticated client have the session it asks for, and leave that will? If not it is refused."""
+    state = handler.state
+    existing = state.registry.sessions.get(principal.client_id)
+    if existing is None and len(state.registry.sessions) >= state.config.sessions_max:
+        refuse(handler, ReasonCode.QUOTA_EXCEEDED, "too many sessions", now)
+        return False
+    foreign = existing is not None and existing.identity != principal.identity
+    if foreign and not state.config.session_takeover_by_others:
+        refuse(handler, ReasonCode.NOT_AUTHORIZED, "the client identifier belongs to somebody else", now)
+        return False
+    if will is not None and state.policy is not None:
+        if not state.policy.authorize_publish(principal, will.topic, will.qos, will.retain):
+            refuse(handler, ReasonCode.NOT_AUTHORIZED, "not allowed to publish the will", now)
+            return False
+    return True
+
+
+def _expiry_s(connect: ConnectPacket, config: BrokerConfig) -> int:
+    if connect.version == V5:
+        return min(connect.properties.session_expiry_interval or 0, config.session_expiry_max_s)
+    return 0 if connect.clean_start else config.session_expiry_v311_s
+
+
+def _keep_alive_s(connect: ConnectPacket, config: BrokerConfig) -> int:
+    longest_s = config.keep_alive_max_s
+    return longest_s if longest_s and not 0 < connect.keep_alive_s <= longest_s else connect.keep_alive_s
+
+
+def _terms(handler: ClientHandler, decision: Accept, assigned: bool) -> Properties:
+    """What an accepted client is told in CONNACK."""
+    connect = handler.connect
+    assert connect is not None
+    if connect.version != V5:
+        return NO_PROPERTIES
+    said = _abilities(handler)
+    expiry_s = _expiry_s(connect, handler.config)
+    if expiry_s != (connect.properties.session_expiry_interval or 0):
+        said["session_expiry_interval"] = expiry_s  # [MUST-3.2.2.3.2-2 v5]
+    keep_alive_s = _keep_alive_s(connect, handler.config)
+    if keep_alive_s != connect.keep_alive_s:
+        said["server_keep_alive"] = keep_alive_s
+    if assigned:
+        said["assigned_client_identifier"] = connect.client_id  # [MQTT-3.1.3-7 v5]
+    if decision.data is not None:
+        said["authentication_data"] = decision.data
+    return Properties(**said)  # type: ignore[arg-type]
+
+
+def _attach(handler: ClientHandler, session: Session, connect: ConnectPacket, now: float) -> None:
+    """Join session and connection."""
     state = handler.state
     config = state.config
     asked = connect.properties
-    said: dict[str, object] = _abilities(handler)
-    if connect.version == V5:
-        requested_s = asked.session_expiry_interval or 0
-        session.expiry_s = min(requested_s, config.session_expiry_max_s, NEVER_EXPIRES)
-        if session.expiry_s != requested_s:
-            said["session_expiry_interval"] = session.expiry_s
-    else:
-        session.expiry_s = 0 if connect.clean_start else config.session_expiry_v311_s
+    session.expiry_s = _expiry_s(connect, config)
     alias_max = min(asked.topic_alias_maximum or 0, config.outbound_topic_alias_max)  # [MQTT-3.1.2-27 v5]
     changed = (session.version, session.packet_size_max, session.alias_max) != (
         connect.version,
@@ -285,11 +311,7 @@ def _attach(handler: ClientHandler, session: Session, connect: ConnectPacket, no
     if changed:
         state.router.session_changed(session)
     state.registry.presence_changed(session)
-    keep_alive_s = connect.keep_alive_s
-    if config.keep_alive_max_s and not 0 < keep_alive_s <= config.keep_alive_max_s:
-        keep_alive_s = config.keep_alive_max_s
-        said["server_keep_alive"] = keep_alive_s
-    handler.keep_alive_s = keep_alive_s  # [MQTT-3.2.2-22 v5]
+    handler.keep_alive_s = _keep_alive_s(connect, config)  # [MQTT-3.2.2-22 v5]
     handler.session = session
     handler.phase = OPEN
     handler.reader.max_size = config.max_packet_size
@@ -298,7 +320,6 @@ def _attach(handler: ClientHandler, session: Session, connect: ConnectPacket, no
     counters.connections_accepted += 1
     counters.clients_maximum = max(counters.clients_maximum, len(state.live))
     handler.arm()
-    return said
 
 
 def _abilities(handler: ClientHandler) -> dict[str, object]:

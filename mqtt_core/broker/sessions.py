@@ -13,7 +13,7 @@ from mqtt_core.broker.events import SessionEnded
 from mqtt_core.broker.policy import Principal
 from mqtt_core.session.message import Message
 from mqtt_core.session.record import WillRecord
-from mqtt_core.session.session import NEVER_EXPIRES, Session
+from mqtt_core.session.session import Session
 from mqtt_core.timers import Timer
 
 if TYPE_CHECKING:
@@ -30,12 +30,13 @@ def open_session(
 ) -> tuple[Session, bool]:
     """The session for an accepted CONNECT, and whether it was present (section 3.1.2.4); it is not attached yet."""
     session = state.registry.sessions.get(client_id)
+    barrier = 0
     if session is not None:
         due = session.expires_at()
         expired = due != 0.0 and due <= now
         if clean_start or expired or session.identity != principal.identity:
             reason = "expired" if expired else "discarded by a new connection"
-            end_session(state, session, reason, now)  # [MQTT-3.1.2-4] [MQTT-3.1.2-6 v3.1.1]
+            barrier = end_session(state, session, reason, now)  # [MQTT-3.1.2-4] [MQTT-3.1.2-6 v3.1.1]
             session = None
     if session is not None:
         timer = session.timer
@@ -44,6 +45,7 @@ def open_session(
         session.will_at = 0.0  # [MQTT-3.1.3-9 v5]
         return session, True  # [MQTT-3.1.2-5 v5] [MQTT-3.1.2-4 v3.1.1]
     session = Session(client_id, principal.identity, version)
+    session.barrier = barrier
     state.registry.sessions[client_id] = session  # [MQTT-3.1.2-6 v5] [MQTT-3.1.3-2]
     return session, False
 
@@ -103,8 +105,11 @@ def session_due(state: BrokerState, session: Session, now: float) -> None:
     arm_session(state, session)
 
 
-def end_session(state: BrokerState, session: Session, reason: str, now: float) -> None:
-    """Drop a session with everything in it; a will that is still pending is due now (5.0 section 3.1.3.2.2)."""
+def end_session(state: BrokerState, session: Session, reason: str, now: float) -> int:
+    """Drop a session with everything in it; a will that is still pending is due now (5.0 section 3.1.3.2.2).
+
+    Returns the barrier of that, 0 when the session was not stored.
+    """
     if session.will_at:
         publish_will(state, session, now)
     timer = session.timer
@@ -112,10 +117,9 @@ def end_session(state: BrokerState, session: Session, reason: str, now: float) -
         state.deadlines.cancel(timer)
     del state.registry.sessions[session.client_id]
     state.router.session_ended(session, now)
-    if session.stored:
-        state.journal.delete_session(session.client_id)
     if session.expiry_s:
         state.events.add(SessionEnded(now, session.client_id, reason))
+    return state.journal.delete_session(session.client_id) if session.stored else 0
 
 
 def publish_will(state: BrokerState, session: Session, now: float) -> None:
@@ -148,8 +152,3 @@ def message_of_will(state: BrokerState, will: WillRecord, now: float) -> Message
         will.publisher,
         state.sender.next_sequence(),
     )
-
-
-def clamp_expiry(requested_s: int, maximum_s: int) -> int:
-    """The Session Expiry Interval a client gets: what it asked for within the broker's maximum."""
-    return min(requested_s, maximum_s, NEVER_EXPIRES)

@@ -15,3 +15,25 @@ def world():
 def version(request):
     """Both versions of the protocol, by their level."""
     return request.param
+
+
+@pytest.fixture(params=[True, False], ids=["bulk", "objects"])
+def bulk(request):
+    """Both paths through the broker: plain traffic in bulk, or everything as objects."""
+    return request.param
+
+
+@pytest.fixture(params=[False, True], ids=["memory", "stored"])
+def stored(request):
+    """Without and with a storage."""
+    return request.param
+
+
+@pytest.fixture
+def make_world(bulk, stored):
+    """Makes a World with the settings given, in the four flavours of `bulk` and `stored`."""
+
+    def make(**config):
+        return World(stored=stored, bulk_path=bulk, **config)
+
+    return make

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from random import Random
 
-from mqtt_core.broker import Broker, BrokerConfig, ClientHandler
+from mqtt_core.broker import Accept, Broker, BrokerConfig, ClientHandler
 from mqtt_core.codec import (
     NO_PROPERTIES,
     ConnackPacket,
@@ -284,3 +284,38 @@ def connect_packet(client_id="", *, version=5, clean=True, **fields):
     own = {name: fields.pop(name) for name in list(fields) if name in ConnectPacket.fields}
     properties = own.pop("properties", Properties(**fields) if fields else NO_PROPERTIES)
     return ConnectPacket(client_id, version=version, clean_start=clean, properties=properties, **own)
+
+
+class Rules:
+    """A policy that writes down what it is asked (`asked`) and answers what a test told it.
+
+    decisions: answers to authentication questions, one after the other; when they are used up, everybody is accepted
+    under the user name. publish, subscribe, deliver: functions of the question's arguments; without one, yes.
+    """
+
+    def __init__(self, *decisions, publish=None, subscribe=None, deliver=None):
+        self.decisions = list(decisions)
+        self.asked = []
+        self.publish = publish
+        self.subscribe = subscribe
+        self.deliver = deliver
+
+    def authenticate(self, connect, peer):
+        self.asked.append(("authenticate", connect.client_id, peer))
+        return self.decisions.pop(0) if self.decisions else Accept(connect.username or "")
+
+    def continue_authentication(self, connect, auth, peer):
+        self.asked.append(("continue", auth.reason_code, auth.properties.authentication_data))
+        return self.decisions.pop(0) if self.decisions else Accept(connect.username or "")
+
+    def authorize_publish(self, principal, topic, qos, retain):
+        self.asked.append(("publish", principal.client_id, topic, qos, retain))
+        return self.publish is None or self.publish(principal, topic, qos, retain)
+
+    def authorize_subscribe(self, principal, topic_filter, qos):
+        self.asked.append(("subscribe", principal.client_id, topic_filter, qos))
+        return qos if self.subscribe is None else self.subscribe(principal, topic_filter, qos)
+
+    def authorize_deliver(self, principal, topic):
+        self.asked.append(("deliver", principal.client_id, topic))
+        return self.deliver is None or self.deliver(principal, topic)

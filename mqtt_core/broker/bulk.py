@@ -15,7 +15,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from mqtt_core.codec.types import PACKET_ID, PUBACK_FRAMES, PUBCOMP_FRAMES, PUBREC_FRAMES, PUBREL_FRAMES, V5
-from mqtt_core.router.draining import SLICE_MAX, drain
 from mqtt_core.router.frames import message_of_frame
 from mqtt_core.router.router import Route
 from mqtt_core.session.message import Outgoing
@@ -46,14 +45,17 @@ def serve(handler: ClientHandler, now: float) -> None:
     chunk = reader.chunk
     start = pos = reader.position
     size = len(chunk)
+    paced = handler.version != V5
     while size - pos >= 4:
+        if paced and handler.window_full():
+            break
         first = chunk[pos]
         if first == _PUBLISH_QOS0:
             after = _forward_qos0(handler, chunk, pos, size)
         elif first == _PUBLISH_QOS1 or first == _PUBLISH_QOS2:
             after = _forward_acked(handler, chunk, pos, size, now)
         elif first == _PUBACK or first == _PUBCOMP:
-            after = _finish(handler, chunk, pos, size, now)
+            after = _finish(handler, chunk, pos, size)
         elif first == _PUBREC:
             after = _release(handler, chunk, pos, size)
         elif first == _PUBREL:
@@ -390,8 +392,8 @@ def _deliver(
 # -- acknowledgements -------------------------------------------------------------------------------------------------
 
 
-def _finish(handler: ClientHandler, chunk: bytes, pos: int, size: int, now: float) -> int:
-    """A run of PUBACK, or of PUBCOMP: the messages are over, and what waits may follow."""
+def _finish(handler: ClientHandler, chunk: bytes, pos: int, size: int) -> int:
+    """A run of PUBACK, or of PUBCOMP: the messages are over."""
     session = handler.session
     assert session is not None
     if session.outgoing.resend is not None:
@@ -401,7 +403,6 @@ def _finish(handler: ClientHandler, chunk: bytes, pos: int, size: int, now: floa
     stored = session.stored
     start = pos
     first = chunk[pos]
-    size = min(size, pos + 4 * SLICE_MAX)
     while pos + 4 <= size and chunk[pos] == first and chunk[pos + 1] == 2:
         packet_id = chunk[pos + 2] << 8 | chunk[pos + 3]
         entry = inflight.get(packet_id)
@@ -418,8 +419,6 @@ def _finish(handler: ClientHandler, chunk: bytes, pos: int, size: int, now: floa
             sender.finished(session, packet_id, entry)
         pos += 4
     _count_acks(handler, (pos - start) >> 2)
-    if not session.direct and pos != start:
-        drain(sender, session, now)
     return pos
 
 
@@ -461,6 +460,8 @@ def _complete(handler: ClientHandler, chunk: bytes, pos: int, size: int) -> int:
     assert session is not None
     received = session.incoming.received
     replies: list[bytes] = []
+    if handler.version != V5:
+        size = min(size, pos + 4 * (handler.config.receive_maximum - handler.unacked))
     while pos + 4 <= size and chunk[pos] == _PUBREL and chunk[pos + 1] == 2:
         packet_id = chunk[pos + 2] << 8 | chunk[pos + 3]
         if packet_id not in received:

@@ -90,7 +90,7 @@ def decode(frame: bytes, version: int) -> Packet:
     remaining = frame[1]
     if remaining > 127:
         remaining, pos = decode_varint(frame, 1, size)
-    if remaining != size - pos:
+    if remaining != size - pos:  # [MUST-2.2.3-2 v3.1.1] [MUST-2.1.4-1 v5]
         raise MalformedPacket(f"remaining length is {remaining}, but {size - pos} bytes follow")
     first = frame[0]
     if first >> 4 != PUBLISH or not version:
@@ -116,7 +116,7 @@ def decode(frame: bytes, version: int) -> Packet:
             raise MalformedPacket("PUBLISH ends before its packet identifier")
         packet_id = frame[pos] << 8 | frame[pos + 1]
         pos += 2
-        if not packet_id:  # [MQTT-2.3.1-1 v3.1.1] [MQTT-2.2.1-3 v5] [MQTT-2.2.1-4 v5]
+        if not packet_id:  # [MQTT-2.3.1-1 v3.1.1] [MUST-2.2.1-1 v5]
             raise ProtocolError(0x82, "packet identifier is 0")
     elif first & 8:  # [MQTT-3.3.1-2]
         raise MalformedPacket("PUBLISH with QoS 0 and DUP")
@@ -129,6 +129,7 @@ def decode(frame: bytes, version: int) -> Packet:
     if not topic and (version == V311 or properties.topic_alias is None):
         if version == V311:  # [MQTT-4.7.3-1 v3.1.1]
             raise MalformedPacket("PUBLISH with an empty topic")
+        # [MUST-3.3.2.3.4-2 v5]
         raise ProtocolError(0x82, "PUBLISH with neither topic nor topic alias")
     return PublishPacket(topic, frame[pos:], qos, first & 1 != 0, first & 8 != 0, packet_id, properties)
 
@@ -139,7 +140,7 @@ def _decode_other(frame: bytes, pos: int, size: int, version: int) -> Packet:
     flags = frame[0] & 15
     if kind != CONNECT and not version:  # [MQTT-3.1.0-1]
         raise ProtocolError(0x82, f"packet type {kind} before CONNECT")
-    if kind == 0 or (kind == AUTH and version == V311):
+    if kind == 0 or (kind == AUTH and version == V311):  # [MUST-2.2.1-1 v3.1.1] [MUST-2.1.2-1 v5]
         raise MalformedPacket(f"packet type {kind} is reserved")
     if flags != _FLAGS[kind]:
         # [MQTT-2.2.2-1 v3.1.1] [MQTT-2.2.2-2 v3.1.1] [MQTT-2.1.3-1 v5] [MQTT-3.6.1-1] [MQTT-3.8.1-1] [MQTT-3.10.1-1]
@@ -272,10 +273,10 @@ def _subscribe_filter_5(topic_filter: str, options: int) -> SubscribeFilter:
     if options > 63:  # [MQTT-3.8.3-5 v5]
         raise ReservedFlags("reserved bits of the subscription options are set")
     qos = options & 3
-    if qos == 3:
+    if qos == 3:  # [MUST-3.8.3.1-1 v5]
         raise ProtocolError(0x82, "requested QoS is 3")
     retain_handling = options >> 4
-    if retain_handling == 3:
+    if retain_handling == 3:  # [MUST-3.8.3.1-2 v5]
         raise ProtocolError(0x82, "Retain Handling is 3")
     if options & 4 and topic_filter.startswith("$share/"):  # [MQTT-3.8.3-4 v5]
         raise ProtocolError(0x82, "No Local on a shared subscription")
@@ -349,6 +350,7 @@ def _decode_auth(frame: bytes, pos: int, size: int, version: int) -> AuthPacket:
     _check_end(pos, size)
     _check_code(reason_code, AUTH, version)  # [MQTT-3.15.2-1 v5]
     # Success without any property may even be written as an AUTH without content (section 3.15.2.1).
+    # [MUST-3.15.2.2.2-1 v5]
     if properties.authentication_method is None and (reason_code or properties):
         raise ProtocolError(0x82, "AUTH without Authentication Method")
     return AuthPacket(reason_code, properties)
@@ -358,7 +360,7 @@ def _read_packet_id(frame: bytes, pos: int, size: int) -> int:
     if pos + 2 > size:
         raise MalformedPacket("packet ends before its packet identifier")
     packet_id = frame[pos] << 8 | frame[pos + 1]
-    if not packet_id:  # [MQTT-2.3.1-1 v3.1.1] [MQTT-2.2.1-3 v5]
+    if not packet_id:  # [MQTT-2.3.1-1 v3.1.1] [MUST-2.2.1-1 v5]
         raise ProtocolError(0x82, "packet identifier is 0")
     return packet_id
 
@@ -381,6 +383,7 @@ def _check_code(code: int, kind: int, version: int) -> None:
 
 def _check_end(pos: int, size: int) -> None:
     if pos != size:
+        # [MUST-2.2.3-2 v3.1.1] [MUST-3.12-1] [MUST-3.14-1 v3.1.1] [MUST-2.1.4-1 v5] [MUST-3.13-1 v5]
         raise MalformedPacket(f"{size - pos} bytes too many at the end of the packet")
 
 

@@ -135,7 +135,7 @@ def _encode_publish_packet(packet: PublishPacket, version: int) -> bytes:
     if qos:
         if qos not in (1, 2):  # [MQTT-3.3.1-4]
             raise LocalProtocolError(f"there is no QoS {qos}")
-        if packet_id < 1 or packet_id > 65_535:  # [MQTT-2.3.1-1 v3.1.1] [MQTT-2.2.1-3 v5] [MQTT-2.2.1-4 v5]
+        if packet_id < 1 or packet_id > 65_535:  # [MQTT-2.3.1-1 v3.1.1] [MUST-2.2.1-1 v5]
             raise LocalProtocolError(f"packet identifier {packet_id} is not in 1 to 65535")
     elif packet.dup or packet_id:  # [MQTT-3.3.1-2] [MQTT-2.3.1-5 v3.1.1] [MQTT-2.2.1-2 v5]
         raise LocalProtocolError("a PUBLISH with QoS 0 has neither DUP nor a packet identifier")
@@ -320,7 +320,7 @@ def _check_code(code: int, kind: int, version: int) -> None:
 
 
 def _check_packet_id(packet_id: int) -> None:
-    if packet_id < 1 or packet_id > 65_535:  # [MQTT-2.3.1-1 v3.1.1] [MQTT-2.2.1-3 v5] [MQTT-2.2.1-4 v5]
+    if packet_id < 1 or packet_id > 65_535:  # [MQTT-2.3.1-1 v3.1.1] [MUST-2.2.1-1 v5]
         raise LocalProtocolError(f"packet identifier {packet_id} is not in 1 to 65535")
 
 

@@ -317,7 +317,7 @@ NO_PROPERTIES: Final = Properties()
 
 
 def decode_properties(data: bytes, pos: int, end: int, packet: int) -> tuple[Properties, int]:
-    """Read a property section, length included, at ``data[pos:end]``.
+    """Read a property section, length included, at ``data[pos:end]``; return it and the position after it.
 
     Args:
         data: the packet.
@@ -325,18 +325,15 @@ def decode_properties(data: bytes, pos: int, end: int, packet: int) -> tuple[Pro
         end: where the packet ends.
         packet: packet type 1-15, or ``WILL``.
 
-    Returns:
-        The properties and the position after them.
-
     Raises:
         MalformedPacket: if the section cannot be read, or holds a property that is unknown or not for this packet.
         ProtocolError: if a property repeats or has a value outside its range (0x82, 0x94 for Topic Alias 0).
         InvalidTopic: if the Response Topic is not a topic name.
     """
     length, pos = decode_varint(data, pos, end)
-    if length == 0:  # [MQTT-2.2.2-1 v5]
+    if length == 0:
         return NO_PROPERTIES, pos
-    if length > end - pos:
+    if length > end - pos:  # [MUST-2.1.4-1 v5]
         raise MalformedProperties("properties run past the end of the packet")
     end = pos + length
     values: dict[int, Any] = {}
@@ -345,7 +342,7 @@ def decode_properties(data: bytes, pos: int, end: int, packet: int) -> tuple[Pro
     while pos < end:
         identifier = data[pos]
         kind = KIND_OF[identifier]
-        if not PACKETS_OF[identifier] >> packet & 1:
+        if not PACKETS_OF[identifier] >> packet & 1:  # [MUST-2.2.2-2 v5] [MUST-2.2.2-3 v5]
             raise MalformedProperties(f"property 0x{identifier:02X} in packet type {packet}")
         pos += 1
         if kind == KIND_PAIR:
@@ -353,13 +350,13 @@ def decode_properties(data: bytes, pos: int, end: int, packet: int) -> tuple[Pro
             text, pos = read_string(data, pos, end)
             if not pairs:
                 values[identifier] = ()  # keeps the place in the order
-            pairs.append((name, text))
+            pairs.append((name, text))  # [MUST-2.2.2-4 v5]
             continue
         if kind == KIND_VARINT:
             number, pos = decode_varint(data, pos, end)
-            if number == 0:
+            if number == 0:  # [MUST-3.3.2.3.8-1 v5] [MUST-3.8.2.1.2-2 v5]
                 raise ProtocolError(0x82, "Subscription Identifier is 0")
-            if identifiers and packet != PUBLISH:
+            if identifiers and packet != PUBLISH:  # [MUST-3.8.2.1.2-1 v5]
                 raise ProtocolError(0x82, "Subscription Identifier repeats")
             if not identifiers:
                 values[identifier] = ()
@@ -381,6 +378,7 @@ def decode_properties(data: bytes, pos: int, end: int, packet: int) -> tuple[Pro
     if identifiers:
         values[SUBSCRIPTION_IDENTIFIER] = tuple(identifiers)
     if AUTHENTICATION_DATA in values and AUTHENTICATION_METHOD not in values:
+        # [MUST-3.1.2.11.10-2 v5]
         raise ProtocolError(0x82, "Authentication Data without Authentication Method")
     return properties_from_values(values), pos
 
@@ -389,7 +387,7 @@ def _read_number(data: bytes, pos: int, end: int, identifier: int) -> tuple[int,
     """Read a number of fixed width and check its range; a flag comes back as a bool."""
     kind = KIND_OF[identifier]
     stop = pos + WIDTH_OF_KIND[kind]
-    if stop > end:
+    if stop > end:  # [MUST-2.2.2-1 v5]
         raise MalformedProperties(f"properties end inside {NAME_OF[identifier]}")
     number = data[pos]
     pos += 1
@@ -397,9 +395,11 @@ def _read_number(data: bytes, pos: int, end: int, identifier: int) -> tuple[int,
         number = number << 8 | data[pos]
         pos += 1
     if number > HIGHEST_OF_KIND[kind]:
+        # [MUST-3.1.2.11.6-2 v5] [MUST-3.1.2.11.7-2 v5] [MUST-3.2.2.3.4-2 v5] [MUST-3.2.2.3.5-2 v5]
+        # [MUST-3.2.2.3.11-2 v5] [MUST-3.2.2.3.12-2 v5] [MUST-3.2.2.3.13-2 v5]
         raise ProtocolError(0x82, f"{NAME_OF[identifier]} is {number}")
     if number < LOWEST_OF[identifier]:
-        # [MQTT-3.3.2-8 v5]
+        # [MQTT-3.3.2-8 v5] [MUST-3.1.2.11.3-2 v5] [MUST-3.1.2.11.4-2 v5] [MUST-3.2.2.3.3-2 v5] [MUST-3.2.2.3.6-2 v5]
         raise ProtocolError(0x94 if identifier == TOPIC_ALIAS else 0x82, f"{NAME_OF[identifier]} is {number}")
     return (number == 1 if kind == KIND_FLAG else number), stop
 

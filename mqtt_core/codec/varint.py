@@ -61,6 +61,6 @@ def decode_varint(data: bytes, pos: int, end: int) -> tuple[int, int]:
                 raise MalformedVariableByteInteger("variable byte integer is longer than its value needs")
             return value, pos
         shift += 7
-        if shift == 28:
+        if shift == 28:  # [MUST-2.2.3-1 v3.1.1] [MUST-1.5.5-1 v5]
             raise MalformedVariableByteInteger("variable byte integer of more than four bytes")
     raise MalformedPacket("packet ends inside a variable byte integer")

@@ -78,7 +78,6 @@ class MemoryStore:
                 queue.pop(sequence, None)
                 queue[sequence] = value
             elif isinstance(value, Message):
-                self._retained.pop(name, None)
                 self._retained[name] = value
             elif verb == "dequeue":
                 self._queues.setdefault(name, {}).pop(sequence, None)

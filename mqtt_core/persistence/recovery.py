@@ -325,10 +325,7 @@ class Replay:
                 raise StorageError("a topic in the log is not UTF-8") from None
             return
         body = self._body(reader)
-        # A later write of the same topic is a newer message: it goes to the end.
-        topic = body.topic()
-        self.retained.pop(topic, None)
-        self.retained[topic] = StoredRetained(body, segment, reader.size + body.claim())
+        self.retained[body.topic()] = StoredRetained(body, segment, reader.size + body.claim())
 
     def _apply_rare(self, reader: LogReader, segment: int) -> None:
         op = reader.op

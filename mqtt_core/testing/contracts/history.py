@@ -152,6 +152,7 @@ class History:
         self.committed: State = self.model.state()
         self.taken: State = self.committed
         self._payload_max = payload_max
+        self._gone: list[tuple[str, int]] = []
 
     def inputs(self, count: int) -> None:
         """So many random inputs, some of which do nothing."""
@@ -165,7 +166,7 @@ class History:
             + [self.finish_receiving] * 2
             + [self.retain] * 3
             + [self.store_session] * 2
-            + [self.delete_session, self.put_back]
+            + [self.delete_session, self.put_back, self.stray]
         )
         for _ in range(count):
             self.now += self.rng.choice((0.0, 0.25))
@@ -194,6 +195,7 @@ class History:
     def delete_session(self) -> None:
         """A session ends, perhaps to begin anew at once."""
         client_id = self.rng.choice(_CLIENTS)
+        self._gone += [(client_id, sequence) for sequence in self.model.entries.get(client_id, {})]
         self.model.delete(client_id)
         self.journal.delete_session(client_id)
         if self.rng.random() < 0.5:
@@ -238,14 +240,13 @@ class History:
             self.journal.enqueue_frame(client_id, message.sequence, version, frame, packet_id, qos)
 
     def acknowledge(self) -> None:
-        """PUBACK or PUBCOMP, or a queue that drops; now and then of what nobody knows."""
+        """PUBACK or PUBCOMP, or a queue that drops."""
         found = self._some_entry()
         if found is not None:
             client_id, entry = found
             del self.model.entries[client_id][entry.sequence]
+            self._gone.append((client_id, entry.sequence))
             self.journal.dequeue(client_id, entry.sequence)
-        elif self.rng.random() < 0.2:
-            self.journal.dequeue("nobody", 1)
 
     def assign(self) -> None:
         """A queued message is sent."""
@@ -277,6 +278,19 @@ class History:
         target = self.rng.choice(list(self.model.sessions))
         self.model.put(target, EntryRecord(entry.sequence, message, entry.qos, False, (), 0, QUEUED))
         self.journal.enqueue(target, message, entry.qos, False, ())
+
+    def stray(self) -> None:
+        """Something is said of an entry that is gone, perhaps a moment ago: it means nothing."""
+        gone, self._gone = self._gone, []
+        for client_id, sequence in gone:
+            if sequence not in self.model.entries.get(client_id, {}):
+                verb = self.rng.randrange(3)
+                if verb == 0:
+                    self.journal.assign(client_id, sequence, 1)
+                elif verb == 1:
+                    self.journal.release(client_id, sequence)
+                else:
+                    self.journal.dequeue(client_id, sequence)
 
     def receive(self) -> None:
         """An inbound QoS 2 PUBLISH."""

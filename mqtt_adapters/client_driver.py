@@ -95,6 +95,7 @@ class ClientDriver:
         self.error: ClientError | None = None
         self.failure: Exception | None = None
         self.response_information: str | None = None
+        self._abort_at: float | None = None
         self._host = host
         self._committing = False
 
@@ -116,9 +117,21 @@ class ClientDriver:
     def next_deadline(self) -> float | None:
         """When `handle_timer` is to be called (epoch seconds)."""
         deadline = self.core.next_deadline()
+        if self._abort_at is not None and (deadline is None or self._abort_at < deadline):
+            deadline = self._abort_at
         for oldest in self._timed.values():
             return oldest if deadline is None or oldest < deadline else deadline
         return deadline
+
+    def link_ended(self) -> None:
+        """The transport is gone, by whatever way."""
+        self._abort_at = None
+        self.core.receive_eof(self.clock())
+        self.dispatch()
+
+    def out_of_patience(self) -> bool:
+        """The connection is over and its last bytes have had their time: cut the transport."""
+        return self.failure is not None or (self._abort_at is not None and self.clock() >= self._abort_at)
 
     def handle_timer(self) -> None:
         """The time of `next_deadline` has come."""
@@ -198,6 +211,7 @@ class ClientDriver:
         self.opening = None
 
     def _not_connected(self, error: ConnectError, reconnect_at: float | None) -> None:
+        self._abort_at = self.clock() + self.settings.config.close_timeout_s
         opening, self.opening = self.opening, None
         if opening is not None and not opening.done():
             opening.set_exception(error)

@@ -5,15 +5,17 @@ Law: nothing here waits, and nothing here knows an I/O style.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypedDict
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypedDict, TypeVar, cast
 
 from mqtt_adapters.client_driver import ClientDriver
 from mqtt_adapters.streams import Waiter
 from mqtt_core.client import MessageReceived
 from mqtt_core.codec import V5, LocalProtocolError, Properties, SubscribeFilter
 
-__all__ = ["Answers", "SubscribeOptions", "publish_payload", "response_properties", "subscribe_filters"]
+__all__ = ["Answers", "SubscribeOptions", "finish_now", "publish_payload", "response_properties", "subscribe_filters"]
+
+T = TypeVar("T")
 
 
 class SubscribeOptions(TypedDict, total=False):
@@ -57,6 +59,19 @@ def response_properties(request: MessageReceived) -> tuple[str, Properties]:
     if topic is None:
         raise LocalProtocolError("the message has no response topic: nobody waits for an answer")
     return topic, Properties(correlation_data=request.properties.correlation_data)
+
+
+def finish_now(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that does not wait for any event loop, and return its result.
+
+    Raises LocalProtocolError when it does wait for one.
+    """
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return cast("T", stop.value)
+    coroutine.close()
+    raise LocalProtocolError("this storage needs an event loop; a blocking client has none")
 
 
 class Answers:

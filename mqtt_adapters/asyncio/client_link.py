@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from mqtt_adapters.client_settings import ClientSettings
 
 if TYPE_CHECKING:
-    from mqtt_adapters.asyncio.client import Client
+    from mqtt_adapters.asyncio.client_loop import ClientLoop
     from mqtt_adapters.websocket import WebSocketLayer
 
 __all__ = ["ClientLink", "Connector", "open_transport"]
@@ -27,7 +27,7 @@ class ClientLink(asyncio.Protocol):
     """One connection of a client. writable: the transport takes more. layer: the WebSocket between bytes and
     transport."""
 
-    def __init__(self, client: Client, settings: ClientSettings) -> None:
+    def __init__(self, client: ClientLoop) -> None:
         self.writable = True
         self._client = client
         self._transport: asyncio.Transport | None = None
@@ -35,10 +35,10 @@ class ClientLink(asyncio.Protocol):
         self._writable_waiters: list[asyncio.Future[None]] = []
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.layer: WebSocketLayer | None = None
-        if settings.address.websocket:
+        if client.settings.address.websocket:
             from mqtt_adapters.websocket import WebSocketLayer  # noqa: PLC0415 - an extra, wanted only here
 
-            self.layer = WebSocketLayer(settings)
+            self.layer = WebSocketLayer(client.settings)
 
     # -- asyncio.Protocol --------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from mqtt_adapters.streams import MessageBuffer
 from mqtt_core.client import MessageReceived
 
 if TYPE_CHECKING:
-    from mqtt_adapters.asyncio.client import Client
+    from mqtt_adapters.asyncio.client_loop import ClientLoop
 
 __all__ = ["MessageStream"]
 
@@ -25,8 +25,8 @@ class MessageStream:
     Several tasks may read one stream; each message goes to one of them.
     """
 
-    def __init__(self, client: Client, buffer: MessageBuffer, row: Any = None) -> None:
-        self._client = client
+    def __init__(self, loop: ClientLoop, buffer: MessageBuffer, row: Any = None) -> None:
+        self._loop = loop
         self._buffer = buffer
         self._row = row
 
@@ -54,13 +54,14 @@ class MessageStream:
         was_full = buffer.full
         message = buffer.pop()
         if was_full and not buffer.full:
-            self._client.reading_resumed()
+            self._loop.reading_resumed()
         return message
 
     def close(self) -> None:
         """End the stream; messages that match go elsewhere from now on."""
         if self._row is not None:
-            self._client.drop_stream(self._buffer, self._row)
+            self._loop.driver.drop_buffer(self._buffer, self._row)
+            self._loop.flush_soon()
 
     def __enter__(self) -> Self:
         return self

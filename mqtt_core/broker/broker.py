@@ -25,6 +25,7 @@ from mqtt_core.broker.state import BrokerState
 from mqtt_core.broker.sys_topics import SysTopics
 from mqtt_core.codec.error import LocalProtocolError
 from mqtt_core.codec.packet import SubscribeFilter
+from mqtt_core.codec.reason_codes import DISCONNECT_BY_SERVER
 from mqtt_core.codec.types import V5, ReasonCode
 from mqtt_core.persistence.journal import Batch, Journal
 from mqtt_core.persistence.recovery import Snapshot
@@ -205,7 +206,12 @@ class Broker:
         return fresh
 
     def disconnect(self, client_id: str, reason_code: int, now: float) -> bool:
-        """Disconnect a client with a reason code (5.0 clients are told); False when it is not connected."""
+        """Disconnect a client with a reason code (5.0 clients are told); False when it is not connected.
+
+        Raises LocalProtocolError for a code that a server may not send in DISCONNECT (5.0 section 3.14.2.1).
+        """
+        if reason_code not in DISCONNECT_BY_SERVER:  # [MQTT-3.14.2-1 v5]
+            raise LocalProtocolError(f"a server may not disconnect with reason code {reason_code}")
         state = self._state
         now = state.moment(now)
         handler = state.live.get(client_id)
@@ -220,17 +226,13 @@ class Broker:
         self._state.router.invalidate_all()
 
     def shutdown(self, now: float) -> None:
-        """Stop: 5.0 clients are told 0x8B, all connections close; sessions stay in the storage, wills are not sent."""
+        """Stop: 5.0 clients are told 0x8B and all connections close. Wills are published as for any other end of a
+        connection [MQTT-3.1.2-8]; those with a delay are kept with their stored sessions."""
         state = self._state
         now = state.moment(now)
         state.shutting_down = True
         for handler in list(state.handlers):
-            session = handler.session
-            if session is not None:
-                session.will = None
-                handler.disconnect(ReasonCode.SERVER_SHUTTING_DOWN, "server shutting down", now)
-            else:
-                handler.close(ReasonCode.SERVER_SHUTTING_DOWN, "server shutting down", now)
+            handler.disconnect(ReasonCode.SERVER_SHUTTING_DOWN, "server shutting down", now)
 
     # -- pulls --------------------------------------------------------------------------------------------------------
 

@@ -168,7 +168,7 @@ class Connection:
         """
         open_messages = self.unacked
         if self.version == V5 and self.session is not None:
-            open_messages += len(self.session.incoming.received)
+            open_messages += self.session.incoming.occupied()
         return open_messages >= self.config.receive_maximum
 
     # -- pausing ------------------------------------------------------------------------------------------------------
@@ -282,10 +282,13 @@ class Connection:
         self.disconnect(ReasonCode.SESSION_TAKEN_OVER, "session taken over", now)  # [MQTT-3.1.4-3 v5]
 
     def abort(self) -> None:
-        """Drop the transport whatever has not been written."""
+        """Drop the transport whatever has not been written.
+
+        The adapter is told even where it has left unwritten what it was told of before.
+        """
         self.phase = CLOSED
         self.outbox.discard_held()
-        self.outbox.mark_dirty()
+        self.state.dirty.append(self)
         self.forget()
 
     def forget(self) -> None:

@@ -152,8 +152,9 @@ class ClientHandler(Connection):
             if self.phase == NEW:
                 self._refuse_stranger(now)  # [MQTT-3.1.0-1]
                 return
-            # [MQTT-3.1.0-2] [MQTT-4.8.0-1 v3.1.1]
-            raise ProtocolError(ReasonCode.PROTOCOL_ERROR, f"packet type {kind} is not allowed here")
+            code = ReasonCode.PROTOCOL_ERROR if kind else ReasonCode.MALFORMED_PACKET
+            # [MQTT-3.1.0-2] [MQTT-4.8.0-1 v3.1.1] [MUST-2.1.2-1 v5]
+            raise ProtocolError(code, f"packet type {kind} is not allowed here")
         if kind == CONNECT:
             self.version = handshake.peek_version(frame)
         packet = decode(frame, self.version)
@@ -216,6 +217,7 @@ class ClientHandler(Connection):
         if packet.retain and not self.config.retain_available:  # [MQTT-3.2.2-14 v5]
             raise ProtocolError(ReasonCode.RETAIN_NOT_SUPPORTED, "retained messages are not available")
         if qos == 2 and packet_id in session.incoming.received:
+            session.incoming.on_publish(packet_id)
             # [MQTT-4.3.3-10 v5] [MQTT-4.3.3-2 v3.1.1]
             self.send(PUBREC_FRAMES[packet_id], session.barrier)
             return
@@ -330,11 +332,13 @@ class ClientHandler(Connection):
         """PUBREL (section 3.6): the identifier is free for a new message."""
         session = self.session
         assert session is not None
+        occupied = session.incoming.occupied()
         if session.incoming.on_pubrel(packet_id):
-            self.unacked += 1
+            credits = occupied - session.incoming.occupied()
+            self.unacked += credits
             if session.stored:
                 session.barrier = self.state.journal.forget_receipt(session.client_id, packet_id)
-            self.send(PUBCOMP_FRAMES[packet_id], session.barrier, 1)  # [MQTT-4.3.3-11 v5]
+            self.send(PUBCOMP_FRAMES[packet_id], session.barrier, credits)  # [MQTT-4.3.3-11 v5]
         elif self.version == V5:
             code = ReasonCode.PACKET_IDENTIFIER_NOT_FOUND
             self.send(encode(PubcompPacket(packet_id, code), V5), session.barrier)

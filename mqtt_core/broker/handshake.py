@@ -17,6 +17,7 @@ from mqtt_core.codec.encode import encode
 from mqtt_core.codec.error import MqttError, ProtocolError, UnsupportedProtocolVersion
 from mqtt_core.codec.packet import AuthPacket, ConnackPacket, ConnectPacket, Will
 from mqtt_core.codec.properties import NO_PROPERTIES, Properties
+from mqtt_core.codec.reason_codes import DISCONNECT_BY_SERVER
 from mqtt_core.codec.types import V5, V311, ReasonCode
 from mqtt_core.router.draining import resume
 from mqtt_core.session.connection import AUTHENTICATING, OPEN, WAITING
@@ -114,7 +115,9 @@ def decided(handler: ClientHandler, decision: Decision, now: float) -> None:
         if handler.session is None:
             refuse(handler, decision.reason_code, decision.reason, now)  # [MQTT-3.1.4-2 v5] [MQTT-4.12.0-4 v5]
         else:
-            handler.disconnect(decision.reason_code, decision.reason, now)  # [MQTT-4.12.1-2 v5]
+            known = decision.reason_code in DISCONNECT_BY_SERVER
+            code = decision.reason_code if known else ReasonCode.NOT_AUTHORIZED
+            handler.disconnect(code, decision.reason, now)  # [MQTT-4.12.1-2 v5]
     elif handler.session is None:
         _accept(handler, decision, now)
     else:
@@ -301,6 +304,7 @@ def _attach(handler: ClientHandler, session: Session, connect: ConnectPacket, no
     session.alias_max = alias_max
     session.aliases = {} if alias_max else None
     session.outgoing.limit = min(asked.receive_maximum or 65535, config.inflight_max)  # [MQTT-4.9.0-1 v5]
+    session.incoming.start_connection()
     session.will = _will_record(connect)  # [MQTT-3.1.2-7 v5] [MQTT-3.1.2-8 v3.1.1]
     session.connected = True
     session.connected_at = now

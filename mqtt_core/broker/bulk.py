@@ -249,7 +249,7 @@ def _forward_acked(handler: ClientHandler, chunk: bytes, pos: int, size: int, no
         if session.stored:
             stored.append(session)
     received = publisher.incoming.received
-    quota = handler.config.receive_maximum - handler.unacked - (len(received) if v5 else 0)
+    quota = handler.config.receive_maximum - handler.unacked - (publisher.incoming.occupied() if v5 else 0)
     keeps_receipt = qos == 2 and publisher.stored
     barrier = state.journal.barrier if stored or keeps_receipt else 0
     prefix = chunk[pos:after]
@@ -460,6 +460,8 @@ def _complete(handler: ClientHandler, chunk: bytes, pos: int, size: int) -> int:
     assert session is not None
     received = session.incoming.received
     replies: list[bytes] = []
+    if session.incoming.earlier is not None:
+        return pos
     if handler.version != V5:
         size = min(size, pos + 4 * (handler.config.receive_maximum - handler.unacked))
     while pos + 4 <= size and chunk[pos] == _PUBREL and chunk[pos + 1] == 2:

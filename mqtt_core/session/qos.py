@@ -221,16 +221,28 @@ class IncomingFlow:
     """The receiver's half of QoS 2: identifiers of messages taken over and not yet released by PUBREL.
 
     Only the identifier is kept; the message itself went onward when it arrived (the second method of section 4.3.3).
+    `earlier` holds those of `received` that only an earlier connection has brought: quota is counted anew on every
+    connection (5.0 section 4.9), so they occupy nothing of this one's Receive Maximum. None when there are none.
     """
 
-    __slots__ = ("received",)
+    __slots__ = ("earlier", "received")
 
     def __init__(self) -> None:
         self.received: dict[int, None] = {}
+        self.earlier: dict[int, None] | None = None
+
+    def start_connection(self) -> None:
+        """A connection begins: nothing of its Receive Maximum is occupied."""
+        self.earlier = self.received.copy() or None
+
+    def occupied(self) -> int:
+        """How many messages of this connection have not been released."""
+        return len(self.received) - (len(self.earlier) if self.earlier is not None else 0)
 
     def on_publish(self, packet_id: int) -> bool:
         """A QoS 2 PUBLISH arrived: True the first time, False for a repetition that must not go onward again."""
         if packet_id in self.received:
+            self._brought(packet_id)
             return False  # [MQTT-4.3.3-10 v5] [MQTT-4.3.3-2 v3.1.1]
         self.received[packet_id] = None
         return True
@@ -240,7 +252,13 @@ class IncomingFlow:
         if packet_id not in self.received:
             return False
         del self.received[packet_id]  # [MQTT-4.3.3-12 v5]
+        self._brought(packet_id)
         return True
+
+    def _brought(self, packet_id: int) -> None:
+        """This connection has taken up the identifier."""
+        if self.earlier is not None:
+            self.earlier.pop(packet_id, None)
 
     def state(self, packet_id: int) -> Qos2State | None:
         """AWAITING_PUBREL for an identifier that was received and not released, else None."""

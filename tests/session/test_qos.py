@@ -243,6 +243,24 @@ def test_a_pubrel_for_an_unknown_identifier_is_known_as_such():
     assert list(flow.received) == [7]
 
 
+def test_what_an_earlier_connection_left_open_occupies_nothing_of_a_new_one():
+    flow = IncomingFlow()
+    flow.on_publish(1)
+    flow.on_publish(2)
+    assert flow.occupied() == 2
+    flow.start_connection()
+    assert flow.occupied() == 0
+    flow.on_publish(3)
+    assert flow.occupied() == 1
+    assert not flow.on_publish(1)
+    assert flow.occupied() == 2
+    flow.on_pubrel(2)
+    assert flow.occupied() == 2
+    flow.on_pubrel(1)
+    assert flow.occupied() == 1
+    assert list(flow.received) == [3]
+
+
 TestOutgoingFlow = OutgoingFlowMachine.TestCase
 TestOutgoingFlow.settings = settings(max_examples=60, stateful_step_count=40)
 TestIncomingFlow = IncomingFlowMachine.TestCase

@@ -336,6 +336,15 @@ def decode_properties(data: bytes, pos: int, end: int, packet: int) -> tuple[Pro
     if length > end - pos:  # [MUST-2.1.4-1 v5]
         raise MalformedProperties("properties run past the end of the packet")
     end = pos + length
+    values = _decode_values(data, pos, end, packet)
+    if AUTHENTICATION_DATA in values and AUTHENTICATION_METHOD not in values:
+        # [MUST-3.1.2.11.10-2 v5]
+        raise ProtocolError(0x82, "Authentication Data without Authentication Method")
+    return properties_from_values(values), end
+
+
+def _decode_values(data: bytes, pos: int, end: int, packet: int) -> dict[int, Any]:
+    """Read the properties that fill ``data[pos:end]``."""
     values: dict[int, Any] = {}
     pairs: list[tuple[str, str]] = []
     identifiers: list[int] = []
@@ -377,10 +386,7 @@ def decode_properties(data: bytes, pos: int, end: int, packet: int) -> tuple[Pro
         values[USER_PROPERTY] = tuple(pairs)
     if identifiers:
         values[SUBSCRIPTION_IDENTIFIER] = tuple(identifiers)
-    if AUTHENTICATION_DATA in values and AUTHENTICATION_METHOD not in values:
-        # [MUST-3.1.2.11.10-2 v5]
-        raise ProtocolError(0x82, "Authentication Data without Authentication Method")
-    return properties_from_values(values), pos
+    return values
 
 
 def _read_number(data: bytes, pos: int, end: int, identifier: int) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from mqtt_core.router.events import Event, EventRing, QueueOverflow
 
@@ -47,7 +48,7 @@ class ClientRefused(Event):
 class AuthenticationPending(Event):
     """The policy deferred a decision; `handler.resume(decision, now)` is awaited."""
 
-    handler: object
+    handler: Any  # the ClientHandler, whose module imports this one
 
 
 @dataclass(frozen=True)

@@ -42,10 +42,11 @@ class SimStorage:
 
     rows: kept as dictionaries through the verbs, else as the log of batches, replayed at boot. commit_s: mean time of a
     commit in virtual seconds. tear: a crash may leave a part of a batch. fail_next: the next commit fails, before or
-    after it reached the disk; from then on the store refuses everything until it has crashed.
+    after it reached the disk; from then on the store refuses everything until it has crashed. stamp: newest time of a
+    commit (epoch seconds).
     """
 
-    __slots__ = ("_failed", "_log", "_pending", "_rng", "_rows", "_verbs", "commit_s", "fail_next", "tear")
+    __slots__ = ("_failed", "_log", "_pending", "_rng", "_rows", "_verbs", "commit_s", "fail_next", "stamp", "tear")
 
     def __init__(self, rng: Random, *, rows: bool = True, commit_s: float = 0.0, tear: bool = False) -> None:
         self._rng = rng
@@ -57,6 +58,7 @@ class SimStorage:
         self.commit_s = commit_s
         self.tear = tear
         self.fail_next = False
+        self.stamp = 0.0
 
     # -------------------------------------------------------------------------------------------- the machine
 
@@ -100,6 +102,7 @@ class SimStorage:
         raise AssertionError("MemoryStore suspended")
 
     def _keep(self, batch: Batch) -> None:
+        self.stamp = max(self.stamp, batch.stamp)
         if self._rows is None:
             self._log.append(batch.data)
             return

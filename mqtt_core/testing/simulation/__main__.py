@@ -1,0 +1,7 @@
+"""`python -m mqtt_core.testing.simulation`."""
+
+from __future__ import annotations
+
+from mqtt_core.testing.simulation.command import main
+
+raise SystemExit(main())

@@ -1,0 +1,450 @@
+"""The judge of a run: what must be delivered, what may be, and what must not.
+
+It sees every packet at the broker's end (`Tap`), every message an application is given, and the crashes. It has its own
+matcher, its own reading of the wire and its own idea of a session; it never asks the broker. The rules:
+
+- a QoS 1 or 2 publish that was acknowledged reaches every session that was surely subscribed, at least once, at QoS 2
+  exactly once; counted drops of a full queue are exempt, and only those;
+- nothing is delivered without a subscription that may have matched, nor with another QoS, topic, payload or property;
+- messages of one publisher, topic and QoS come in order; retained messages are the last acknowledged write;
+- Session Present is said exactly when the session exists; a will is published exactly when it is due.
+
+A broken rule is a `Violation`, raised where it is seen.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from mqtt_core.client.events import MessageReceived
+from mqtt_core.codec import ConnackPacket, ConnectPacket, DisconnectPacket
+from mqtt_core.testing.simulation.model import (
+    GONE,
+    MAYBE,
+    NEVER,
+    SURE,
+    MessageModel,
+    SessionModel,
+    SlotModel,
+    SubscriptionModel,
+    filter_matches,
+)
+from mqtt_core.testing.simulation.schedule import Schedule
+from mqtt_core.testing.simulation.tap import Tap
+from mqtt_core.testing.simulation.wire import Publish
+
+if TYPE_CHECKING:
+    from mqtt_core.testing.simulation.server import Server
+
+__all__ = ["Oracle", "Violation"]
+
+NUMBER_DIGITS = 8
+
+
+class Violation(AssertionError):
+    """The broker or a client broke a rule."""
+
+
+class Oracle:
+    """Everything that is known of one world. index: number of packets seen at the broker's end.
+
+    durable: the broker has a storage. strict_resends: no client limits packets so that a resend could be too large.
+    """
+
+    def __init__(self, schedule: Schedule, *, durable: bool, strict_resends: bool, inflight_max: int) -> None:
+        self.schedule = schedule
+        self.durable = durable
+        self.strict_resends = strict_resends
+        self.inflight_max = inflight_max
+        self.index = 0
+        self.crashes = 0
+        self.counts: Counter[str] = Counter()
+        self.messages: dict[int, MessageModel] = {}
+        self.sessions: dict[str, SessionModel] = {}
+        self.taps: dict[str, Tap] = {}
+        self.slots: dict[str, SlotModel] = {}
+        self._filters: dict[str, dict[str, SessionModel]] = {}
+        self._matching: dict[str, list[str]] = {}
+        self._known_filters = 0
+
+    def fault(self, text: str) -> None:
+        """A rule is broken."""
+        raise Violation(text)
+
+    def count(self, what: str) -> None:
+        """A situation has occurred, for the table of coverage."""
+        self.counts[what] += 1
+
+    # -- messages ------------------------------------------------------------------------------------------------------
+
+    def new_message(self, publisher: str, topic: str, size: int, qos: int, retain: bool) -> MessageModel:
+        """A message for the workload; size: bytes of its payload, at least as many as its number needs."""
+        number = len(self.messages) + 1
+        payload = b"%08d" % number
+        payload += b"." * (size - len(payload))
+        message = self.messages[number] = MessageModel(number, publisher, topic, payload, qos, retain)
+        return message
+
+    @staticmethod
+    def number_of(payload: bytes) -> int:
+        """The number in a payload, 0 when it has none (a deletion of a retained message)."""
+        return int(payload[:NUMBER_DIGITS]) if payload else 0
+
+    def published(self, tap: Tap, publish: Publish, topic: str) -> MessageModel | None:
+        """A PUBLISH arrived at the broker."""
+        if publish.retain:
+            self._retained(self.number_of(publish.payload), topic, publish.qos)
+        if not publish.payload:
+            return None
+        message = self.messages[self.number_of(publish.payload)]
+        if topic != message.topic or publish.payload != message.payload or publish.qos != message.qos:
+            self.fault(f"{tap!r}: the client sent something else than {message!r}")
+        message.arrivals += 1
+        message.arrived = message.arrived or self.index
+        message.done = 0
+        if publish.expiry_s >= 0:
+            message.deadline = self.schedule.now + publish.expiry_s
+        if message.arrivals > 1:
+            self.count("published again")
+        return message
+
+    def acknowledged(self, message: MessageModel, code: int) -> None:
+        """PUBACK or PUBREC for a message left the broker."""
+        message.acks += 1
+        message.done = self.index
+        if message.retain:
+            self._retained_surely(message)
+        if code >= 0x80:
+            self.count("publish refused")
+            return
+        if code == 0x10:
+            self.count("no matching subscribers")
+        if message.charged:
+            return
+        message.charged = True
+        self.charge(message, code != 0x10)
+
+    def charge(self, message: MessageModel, somebody: bool = True) -> None:
+        """The broker has taken a message over: every session that was surely subscribed has a right to it."""
+        for name in self._matching_filters(message.topic):
+            for session in self._filters[name].values():
+                history = session.subscriptions.get(name)
+                if not history:
+                    continue
+                subscription = history[-1]
+                if not subscription.covers(message) or subscription.share or session.present_at(self.schedule.now) != SURE:
+                    continue
+                if subscription.no_local and message.publisher == session.client_id:
+                    continue
+                if not somebody:
+                    self.fault(f"{message!r}: answered 0x10, but {session.client_id} is subscribed to {name}")
+                if min(message.qos, subscription.qos) and message.number not in session.seen:
+                    session.owed[message.number] = 1
+
+    def _matching_filters(self, topic: str) -> list[str]:
+        if len(self._filters) != self._known_filters:
+            self._known_filters = len(self._filters)
+            self._matching.clear()
+        found = self._matching.get(topic)
+        if found is None:
+            found = self._matching[topic] = [name for name in self._filters if filter_matches(_inner(name), topic)]
+        return found
+
+    # -- deliveries ----------------------------------------------------------------------------------------------------
+
+    def delivered(self, tap: Tap, event: MessageReceived) -> None:
+        """An application was given a message."""
+        session = tap.session
+        if session is None:
+            self.fault(f"{tap!r}: a message before CONNACK")
+            return
+        self.count(f"delivered qos {event.qos}")
+        if not event.payload:
+            return
+        message = self.messages[self.number_of(event.payload)]
+        if event.topic != message.topic or event.payload != message.payload:
+            self.fault(f"{session.client_id} got {event!r}, published was {message!r}")
+        if event.properties.content_type != message.content:
+            self.fault(f"{session.client_id} got {event!r} with other properties than {message!r}")
+        rights = self._rights(session, message)
+        if not rights and not event.retain:
+            self.fault(f"{session.client_id} got {message!r} without a matching subscription")
+        if event.retain:
+            self._check_replay(session, message, rights)
+        if rights and not event.retain:
+            if message.retain and all(s.retain_as_published for s in rights):
+                self.fault(f"{session.client_id} got {message!r} without RETAIN, subscribed with Retain As Published")
+            low = min(s.qos for s in rights)
+            sure = [s.qos for s in rights if s.covers(message)]
+            low = max(sure) if sure else low
+            high = max(s.qos for s in rights)
+            if not min(message.qos, low) <= event.qos <= min(message.qos, high):
+                self.fault(f"{session.client_id} got {message!r} with QoS {event.qos}, granted {low} to {high}")
+        self._check_count(session, message, event)
+        if not event.retain and not message.will:
+            self._check_order(session, message, event.qos)
+        session.owed.pop(message.number, None)
+
+    def _rights(self, session: SessionModel, message: MessageModel) -> list[SubscriptionModel]:
+        rights = []
+        for name in self._matching_filters(message.topic):
+            for subscription in session.subscriptions.get(name, ()):
+                if subscription.possible(message) and not (
+                    subscription.no_local and message.publisher == session.client_id
+                ):
+                    rights.append(subscription)
+        return rights
+
+    def _check_count(self, session: SessionModel, message: MessageModel, event: MessageReceived) -> None:
+        number = message.number
+        count = session.seen[number] = session.seen.get(number, 0) + 1
+        if count == 1 or message.doubled:
+            return
+        if number in session.forgiven:
+            self.count("doubled by a client's crash")
+            return
+        allowed = session.subscribes if message.retain else 0
+        if event.qos == 2:
+            allowed += 1
+        elif event.qos == 1:
+            allowed += (1 if message.qos == 2 else message.arrivals) * session.connects
+        else:
+            allowed += message.arrivals + self.crashes
+        if count > allowed:
+            self.fault(f"{session.client_id} got {message!r} {count} times, at last with QoS {event.qos}")
+        self.count(f"repeated qos {event.qos}")
+
+    def _check_order(self, session: SessionModel, message: MessageModel, qos: int) -> None:
+        if session.seen[message.number] > 1:
+            return
+        key = (message.publisher, message.topic, message.qos, qos)
+        newest = session.newest.get(key, 0)
+        if newest > message.number and not message.doubled:
+            self.fault(f"{session.client_id} got {message!r} after message {newest}")
+        session.newest[key] = message.number
+
+    def check_expiry(self, tap: Tap, publish: Publish) -> None:
+        """A PUBLISH leaves: what does it say about its time?"""
+        number = self.number_of(publish.payload)
+        message = self.messages.get(number)
+        if message is None or message.deadline == float("inf"):
+            return
+        left = message.deadline - self.schedule.now
+        if left <= 0 and not publish.dup:
+            self.fault(f"{tap!r}: {message!r} left {-left} s after it expired")
+        if publish.expiry_s >= 0 and message.arrivals == 1 and not publish.dup and abs(publish.expiry_s - left) >= 1:
+            self.fault(f"{tap!r}: {message!r} says {publish.expiry_s} s, {left} s are left")
+        self.count("sent with expiry")
+
+    # -- sessions ------------------------------------------------------------------------------------------------------
+
+    def connect_arrived(self, tap: Tap, packet: ConnectPacket) -> None:
+        """CONNECT arrived: an older connection ends, and what Session Present has to say is decided."""
+        now = self.schedule.now
+        client_id = packet.client_id
+        older = self.taps.get(client_id)
+        if older is not None:
+            self.count("taken over")
+            self.ended(older)
+        self.taps[client_id] = tap
+        session = self.sessions.get(client_id)
+        tap.session_before = session
+        tap.expected = GONE if session is None or packet.clean_start else session.present_at(now)
+        if session is not None:
+            if packet.clean_start and session.state != GONE:
+                self.count("session discarded")
+            if packet.clean_start or tap.expected == MAYBE:
+                session.doubt(self.index)
+            elif tap.expected == GONE:
+                session.end(self.index, self.schedule.now)
+
+    def accepted(self, tap: Tap, packet: ConnackPacket) -> SessionModel:
+        """A CONNACK of success left the broker."""
+        connect = tap.connect
+        assert connect is not None
+        client_id = connect.client_id
+        if packet.session_present and tap.expected == GONE:
+            self.fault(f"{tap!r}: session present, but there can be none")
+        if not packet.session_present and tap.expected == SURE:
+            self.fault(f"{tap!r}: no session present, but it must be there")
+        session = tap.session_before
+        if not packet.session_present or session is None:
+            if session is not None:
+                session.end(self.index, self.schedule.now)
+            session = self.sessions[client_id] = SessionModel(client_id, connect.version)
+        self.count("session present" if packet.session_present else "session new")
+        session.state = SURE
+        session.connected = True
+        session.connects += 1
+        session.version = connect.version
+        if connect.version == 5:
+            expiry_s = connect.properties.session_expiry_interval or 0
+            given = packet.properties.session_expiry_interval
+            session.expiry_low = session.expiry_high = expiry_s if given is None else given
+        else:
+            session.expiry_low = session.expiry_high = 0 if connect.clean_start else NEVER
+        return session
+
+    def refused(self, tap: Tap, code: int) -> None:
+        """A CONNACK of refusal left."""
+        self.fault(f"{tap!r} was refused with {code:#04x}")
+
+    def disconnect_arrived(self, tap: Tap, packet: DisconnectPacket) -> None:
+        """DISCONNECT arrived."""
+        session = tap.session
+        expiry_s = packet.properties.session_expiry_interval
+        if session is not None and expiry_s is not None:
+            session.expiry_low = min(session.expiry_low, expiry_s)
+            session.expiry_high = expiry_s
+        self.ended(tap)
+
+    def ended(self, tap: Tap) -> None:
+        """The broker has surely noticed that a connection is over."""
+        connect = tap.connect
+        if connect is None or self.taps.get(connect.client_id) is not tap:
+            return
+        del self.taps[connect.client_id]
+        session = tap.session
+        if session is None:
+            self._unanswered(tap, connect)
+            return
+        session.connected = False
+        session.lost_low = session.lost_high = self.schedule.now
+        if session.expiry_high == 0:
+            session.end(self.index, self.schedule.now)
+        elif session.expiry_low == 0:
+            session.doubt(self.index)
+        for slot in self.slots.values():
+            slot.unsure = slot.unsure or len(slot.writes) > 1
+
+    def _unanswered(self, tap: Tap, connect: ConnectPacket) -> None:
+        """A connection ended before its CONNACK left: the broker may have a session of it."""
+        session = tap.session_before
+        now = self.schedule.now
+        if session is None:
+            session = self.sessions[connect.client_id] = SessionModel(connect.client_id, tap.version)
+            session.state = MAYBE
+        elif tap.expected != SURE:
+            session.doubt(self.index)
+        expiry_s = (connect.properties.session_expiry_interval or 0) if connect.version == 5 else NEVER
+        if connect.version != 5 and connect.clean_start:
+            expiry_s = 0
+        session.expiry_low = min(session.expiry_low, expiry_s)
+        session.expiry_high = max(session.expiry_high, expiry_s)
+        session.lost_low = min(session.lost_low, now)
+        session.lost_high = now
+        if session.expiry_low == 0:
+            session.doubt(self.index)
+
+    def crashed(self, stamp: float) -> None:
+        """The broker's process is gone. stamp: newest time in its storage (epoch seconds)."""
+        self.crashes += 1
+        self.index += 1
+        for tap in list(self.taps.values()):
+            self.ended(tap)
+        for session in self.sessions.values():
+            if not self.durable:
+                session.end(self.index, self.schedule.now)
+                continue
+            session.lost_low = min(session.lost_low, stamp)
+            if session.state == GONE and session.ended_at >= stamp:
+                session.state = MAYBE
+                session.expiry_high = NEVER
+        for slot in self.slots.values():
+            if not self.durable:
+                for number in slot.writes:
+                    self._supersede(number)
+                slot.writes = [0]
+            slot.unsure = len(slot.writes) > 1
+
+    def overflow(self, client_id: str) -> None:
+        """The broker says that the queue of a session is full."""
+        self.count("queue overflow")
+        session = self.sessions.get(client_id)
+        if session is not None:
+            session.overflowed = True
+
+    def forgive(self, tap: Tap | None, numbers: dict[int, None]) -> None:
+        """A client crashed before it had stored the receipt of these messages: they may come again."""
+        if tap is not None and tap.session is not None:
+            tap.session.forgiven.update(numbers)
+
+    def check_settled(self, server: Server) -> None:
+        """Everything has come to rest: is anything missing?"""
+        missing: list[str] = []
+        exempt = 0
+        for session in self.sessions.values():
+            for number in session.owed:
+                message = self.messages[number]
+                if message.deadline <= self.schedule.now:
+                    continue
+                if session.overflowed:
+                    exempt += 1
+                    continue
+                missing.append(f"{session.client_id} never got {message!r}")
+        if missing:
+            self.fault("; ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else ""))
+        if exempt > server.dropped_total():
+            self.fault(f"{exempt} messages are missing after overflows, {server.dropped_total()} were counted")
+
+    def end_subscription(self, session: SessionModel, name: str) -> list[SubscriptionModel]:
+        """Something arrived that ends or replaces the subscriptions with a filter."""
+        self._filters.setdefault(name, {})[session.client_id] = session
+        history = session.subscriptions.setdefault(name, [])
+        ending = [subscription for subscription in history if not subscription.ended]
+        for subscription in ending:
+            subscription.ending = subscription.ending or self.index
+        return ending
+
+    def publisher_lost_session(self, client_id: str) -> None:
+        """A client was told that its session is gone, and publishes anew what was not acknowledged."""
+        self.count("publisher lost its session")
+        for message in self.messages.values():
+            if message.publisher == client_id and not message.acks:
+                message.doubled = True
+
+    # -- retained messages ---------------------------------------------------------------------------------------------
+
+    def _retained(self, number: int, topic: str, qos: int) -> None:
+        slot = self.slots.get(topic)
+        if slot is None:
+            slot = self.slots[topic] = SlotModel()
+        if number in slot.writes:
+            slot.writes.remove(number)
+        slot.writes.append(number if number else -self.index)
+        if number:
+            self.messages[number].superseded = 0
+        if len(slot.writes) == 1:
+            slot.unsure = False
+
+    def _retained_surely(self, message: MessageModel) -> None:
+        """A retained message was acknowledged: what was written before it is gone."""
+        slot = self.slots[message.topic]
+        if message.number in slot.writes:
+            at = slot.writes.index(message.number)
+            for number in slot.writes[:at]:
+                self._supersede(number)
+            slot.writes = slot.writes[at:]
+            if len(slot.writes) == 1:
+                slot.unsure = False
+
+    def _supersede(self, number: int) -> None:
+        if number > 0:
+            self.messages[number].superseded = self.index
+
+    def _check_replay(self, session: SessionModel, message: MessageModel, rights: list[SubscriptionModel]) -> None:
+        if not message.retain:
+            self.fault(f"{session.client_id} got {message!r} with RETAIN, published without")
+        if any(s.retain_as_published for s in rights):
+            return
+        self.count("retained replay")
+        for name in self._matching_filters(message.topic):
+            for subscription in session.subscriptions.get(name, ()):
+                if not message.superseded or subscription.asked <= message.superseded:
+                    return
+        self.fault(f"{session.client_id} got {message!r} as retained, which it was no more when it subscribed")
+
+
+def _inner(name: str) -> str:
+    return name.split("/", 2)[2] if name.startswith("$share/") else name

@@ -1,0 +1,195 @@
+"""A world: one broker, its clients, their links and storages, in virtual time, from one seed.
+
+First the safety phase: the workload runs and faults strike, and no rule may ever be broken. Then the liveness phase: all
+faults are healed, everybody comes back, and within bounded time everything owed has to be delivered. Then everybody
+leaves for good, and nothing may be left.
+
+    World(draw(7)).run()
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+from mqtt_core.broker import BrokerConfig
+from mqtt_core.testing.simulation.client import Client, make_config
+from mqtt_core.testing.simulation.faults import Faults
+from mqtt_core.testing.simulation.links import Link, Weather
+from mqtt_core.testing.simulation.options import Options
+from mqtt_core.testing.simulation.oracle import Oracle
+from mqtt_core.testing.simulation.schedule import Schedule, Transcript
+from mqtt_core.testing.simulation.server import Server
+from mqtt_core.testing.simulation.storage import SimStorage
+from mqtt_core.testing.simulation.workload import Workload
+
+__all__ = ["World"]
+
+EPOCH = 1_700_000_000.0
+SETTLE_S = 20.0
+SETTLE_ROUNDS_MAX = 400
+
+_EXPECTED_REASONS = {
+    "connection closed by the peer",
+    "DISCONNECT received",
+    "session taken over",
+    "keep alive timeout",
+    "no CONNECT in time",
+    "nothing drained within the send timeout",
+}
+
+
+class World:
+    """Everything of one run. cut_off: names of clients whose new connections fail."""
+
+    def __init__(self, options: Options, transcript: Transcript | None = None) -> None:
+        self.options = options
+        self.transcript = transcript or Transcript(50)
+        self.schedule = Schedule(EPOCH)
+        self.cut_off: dict[str, None] = {}
+        self.oracle = Oracle(
+            self.schedule,
+            durable=options.storage != "none",
+            strict_resends=not options.client_packet_size,
+            inflight_max=options.inflight_max or 1000,
+        )
+        self.weather = Weather(
+            Random(f"weather/{options.seed}"),
+            options.delay_from,
+            options.delay_to,
+            options.chunk_chance,
+            options.buffer_bytes,
+        )
+        self.workload = Workload(self)
+        storage = None
+        if options.storage != "none":
+            rng = Random(f"disk/{options.seed}")
+            storage = SimStorage(rng, rows=options.storage == "rows", commit_s=options.commit_s)
+        self.server = Server(self, _broker_config(options), storage, Random(f"broker/{options.seed}"))
+        self.clients: list[Client] = []
+        self.faults = Faults(self)
+
+    # -- the phases ------------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Both phases; raises Violation, or whatever the core raised, when something is wrong."""
+        self.server.start()
+        rng = Random(f"clients/{self.options.seed}")
+        for number in range(self.options.clients):
+            self._add_client(f"c{number}", rng)
+        for client in self.clients:
+            client.start()
+            self.schedule.at(self.schedule.now, self.workload.act, client)
+        self.faults.start()
+        self.schedule.run(EPOCH + 1e9, self.options.steps)
+        self.transcript.note(self.schedule.now, "world", "heals")
+        self.heal()
+        self._settle()
+        self.oracle.check_settled(self.server)
+
+    def _add_client(self, name: str, rng: Random) -> None:
+        options = self.options
+        version = 5 if rng.random() < options.share_v5 else 4
+        persistent = rng.random() < options.share_persistent
+        stored = persistent and rng.random() < options.share_stored
+        own = Random(f"client/{options.seed}/{name}")
+        config = make_config(self, name, own, version=version, persistent=persistent, stored=stored)
+        storage = None
+        if stored:
+            storage = SimStorage(own, rows=own.random() < 0.5, commit_s=options.commit_s)
+        self.clients.append(Client(self, name, config, storage, own))
+
+    def heal(self) -> None:
+        """No fault any more; everybody comes back."""
+        self.workload.active = False
+        self.faults.stop()
+        if self.server.broker is None:
+            self.server.start()
+        for client in self.clients:
+            if client.core is None:
+                client.start()
+            client.wake()
+
+    def _settle(self) -> None:
+        """Let everything that is under way come to its end."""
+        for _ in range(SETTLE_ROUNDS_MAX):
+            steps = self.schedule.steps
+            self.schedule.run(self.schedule.now + SETTLE_S, 1_000_000)
+            if self._quiet() and self.schedule.steps - steps < 200 * (len(self.clients) + 1):
+                return
+        self.oracle.fault("the world does not come to rest: " + self._unrest())
+
+    def _quiet(self) -> bool:
+        return not self._unrest()
+
+    def _unrest(self) -> str:
+        broker = self.server.broker
+        assert broker is not None
+        for client in self.clients:
+            core = client.core
+            if core is None or not core.connected:
+                return f"{client.name} is not connected"
+            if core.unacknowledged:
+                return f"{client.name} has {core.unacknowledged} messages unacknowledged"
+            session = self.oracle.sessions[client.name]
+            if session.inflight:
+                return f"{client.name} is still to answer {list(session.inflight.items())[:5]}"
+        if broker.counters.queued_messages:
+            return f"{broker.counters.queued_messages} messages are queued"
+        return ""
+
+    # -- what others need ------------------------------------------------------------------------------------------------
+
+    def break_link(self, link: Link) -> None:
+        """The other end of a link is dead: the client finds out, after the bytes that are on their way or without."""
+        if self.faults.rng.random() < 0.5:
+            link.down.finish()
+        else:
+            link.down.cut()
+            self.schedule.at(self.schedule.now + self.faults.rng.random() * 0.1, self.tell_lost, link)
+
+    @staticmethod
+    def tell_lost(link: Link) -> None:
+        """The client's end of a link learns that it is gone."""
+        client = link.client
+        if isinstance(client, Client) and client.link is link:
+            client.lost()
+
+    def broker_crash(self, why: str) -> None:
+        """The broker dies, and comes back after a while."""
+        self.oracle.count("broker crash")
+        self.server.crash(why)
+        life = self.server.life
+        self.schedule.at(self.schedule.now + self.faults.rng.random() * 3.0, self._broker_back, life)
+
+    def _broker_back(self, life: int) -> None:
+        if self.server.broker is None and self.server.life == life:
+            self.server.start()
+
+    def restart_client(self, client: Client) -> None:
+        """A client's process is down; it comes back after a while."""
+        self.schedule.at(self.schedule.now + self.faults.rng.random() * 3.0, self._client_back, client)
+
+    @staticmethod
+    def _client_back(client: Client) -> None:
+        if client.core is None:
+            client.start()
+
+    def connection_over(self, client_id: str, reason_code: int, reason: str) -> None:
+        """The broker says that a connection is over: no client of the workload may be the cause."""
+        if client_id.startswith("c") and reason not in _EXPECTED_REASONS:
+            self.oracle.fault(f"the broker dropped {client_id}: {reason_code:#04x} {reason}")
+
+
+def _broker_config(options: Options) -> BrokerConfig:
+    changed: dict[str, int] = {}
+    for name in ("receive_maximum", "inflight_max", "queue_messages_max", "outbox_bytes_max", "max_packet_size"):
+        value = getattr(options, name)
+        if value:
+            changed[name] = value
+    return BrokerConfig(
+        bulk_path=options.bulk,
+        sys_interval_s=0,
+        topic_alias_maximum=options.topic_alias_maximum,
+        outbound_topic_alias_max=options.topic_alias_maximum,
+        **changed,  # type: ignore[arg-type]
+    )

@@ -74,7 +74,7 @@ def interop(session: nox.Session) -> None:
         modules = Path("tests", "interop", "node_modules")
         if not modules.exists():
             session.run("npm", "install", "--no-fund", "--no-audit", "--prefix", "tests/interop", external=True)
-        session.run("python", "-m", "pytest", "-q", *(session.posargs or ["tests/interop"]))
+        session.run("python", "-m", "pytest", "-q", "-n", "2", *(session.posargs or ["tests/interop"]))
 
 
 @nox.session

@@ -40,6 +40,7 @@ class Tool(Client):
     async def subscribe(self, pattern: str, qos: int) -> None:
         pipe = asyncio.subprocess.PIPE
         self.ready = asyncio.Event()
+        self.stopping = False
         command = self.subscriber_command(pattern, qos)
         self.subscriber = process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
         assert process.stdout
@@ -53,10 +54,10 @@ class Tool(Client):
     async def resume(self, pattern: str, qos: int) -> None:
         await self.subscribe(pattern, qos)
 
-    @staticmethod
-    async def read(stream, on_line) -> None:
+    async def read(self, stream, on_line) -> None:
         async for line in stream:
-            on_line(line.decode().rstrip("\n"))
+            if not self.stopping:
+                on_line(line.decode().rstrip("\n"))
 
     async def publish(self, message: Message) -> None:
         pipe = asyncio.subprocess.PIPE
@@ -66,6 +67,8 @@ class Tool(Client):
         assert process.returncode == 0, output.decode()
 
     async def close(self, *, abrupt: bool) -> None:
+        # A signal that arrives while a program prints makes it print the line once more.
+        self.stopping = True
         await end_process(self.subscriber, kill=abrupt)
         self.subscriber = None
         await asyncio.gather(*self.tasks)

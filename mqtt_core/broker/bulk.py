@@ -460,13 +460,12 @@ def _complete(handler: ClientHandler, chunk: bytes, pos: int, size: int) -> int:
     assert session is not None
     received = session.incoming.received
     replies: list[bytes] = []
-    if session.incoming.earlier is not None:
-        return pos
+    earlier = session.incoming.earlier
     if handler.version != V5:
         size = min(size, pos + 4 * (handler.config.receive_maximum - handler.unacked))
     while pos + 4 <= size and chunk[pos] == _PUBREL and chunk[pos + 1] == 2:
         packet_id = chunk[pos + 2] << 8 | chunk[pos + 3]
-        if packet_id not in received:
+        if packet_id not in received or (earlier is not None and packet_id in earlier):
             break
         del received[packet_id]
         if session.stored:

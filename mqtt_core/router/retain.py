@@ -45,13 +45,11 @@ class RetainStore:
         """Keep a message with RETAIN 1, or delete by an empty payload. Returns STORED, REMOVED, REFUSED or UNCHANGED."""
         if not message.payload:
             return REMOVED if self.remove(message.topic) else UNCHANGED  # [MQTT-3.3.1-6 v5] [MQTT-3.3.1-10 v3.1.1]
-        old = self._messages.get(message.topic)
-        total = self.bytes + message.size() - (old.size() if old is not None else 0)
-        if total > self.bytes_max or (old is None and len(self._messages) >= self.messages_max):
+        old = self._messages.set(message.topic, message)  # [MQTT-3.3.1-5]
+        self.bytes += message.size() - (old.size() if old is not None else 0)
+        if self.bytes > self.bytes_max or len(self._messages) > self.messages_max:
             self.remove(message.topic)
             return REFUSED
-        self._messages.set(message.topic, message)  # [MQTT-3.3.1-5]
-        self.bytes = total
         if message.expires_at:
             heappush(self._deadlines, (message.expires_at, message.sequence, message.topic))
             if len(self._deadlines) > 2 * len(self._messages) + STALE_MIN:

@@ -11,6 +11,7 @@ their subscription identifiers [MQTT-3.3.4-2 v5] [MQTT-3.3.4-4 v5] [MQTT-3.3.5-1
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Final
 
 from mqtt_core.codec.types import V5
@@ -28,6 +29,10 @@ __all__ = ["Delivery", "Route", "Router"]
 
 INVALIDATE_MAX: Final = 512
 """Cached routes a wildcard subscription invalidates one by one; where it matches more, all are dropped."""
+
+
+EVICT_MAX: Final = 64
+"""Routes that leave a full cache together, since finding the oldest entries of a dict takes longer than removing one."""
 
 
 class Delivery:
@@ -96,6 +101,10 @@ class Route:
     def empty(self) -> bool:
         """True when nobody is subscribed (Reason Code 0x10 of 5.0)."""
         return not self.rows and not self.groups
+
+
+NOBODY: Final = Route("", b"", [], [])
+"""The route of a topic without subscribers."""
 
 
 def _row(session: Session, subscriptions: list[Subscription]) -> Delivery:
@@ -235,12 +244,13 @@ class Router:
                 row.no_local = True
                 row.own = _row(session, foreign) if foreign else None  # [MQTT-3.8.3-3 v5]
             rows.append(row)
-        route = Route(topic, key, rows, self.registry.shared_matches(topic))
-        if route.empty():
-            return route  # nobody listens: not worth a place in the cache
+        groups = self.registry.shared_matches(topic)
+        if not rows and not groups:
+            return NOBODY  # not worth a place in the cache
+        route = Route(topic, key, rows, groups)
         if len(self.routes) >= self.cache_max:
-            oldest = next(iter(self.routes))
-            self._names.pop(self.routes.pop(oldest).topic)
+            for oldest in list(islice(self.routes, EVICT_MAX)):
+                self._names.pop(self.routes.pop(oldest).topic)
         self.routes[key] = route
         self._names.set(topic, key)
         return route
@@ -264,13 +274,16 @@ class Router:
         """Give a message to everybody who is subscribed, and to the retained store when RETAIN is set.
 
         barrier: of writes that the same input has caused already. packet_id: the publisher's, which recipients get too
-        where it is free, so that a frame can pass through unchanged. route: of the message's topic, if known. Returns the barrier that the publisher's
-        acknowledgement and all frames of this input have to wait for; 0 when nothing was written.
+        where it is free, so that a frame can pass through unchanged. route: of the message's topic, if known. Returns
+        the barrier that the publisher's acknowledgement and all frames of this input have to wait for; 0 when nothing
+        was written.
         """
         if message.retain:
             barrier = max(barrier, self.retain(message))
         if route is None:
             route = self.route(message.topic)
+        if route is NOBODY:
+            return barrier
         if message.qos and self.journal.enabled and self._stores(route):
             barrier = self.journal.barrier
         held = barrier if message.qos else 0

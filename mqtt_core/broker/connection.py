@@ -149,7 +149,8 @@ class Connection:
         will never come: the connection is closed [MQTT-3.1.2-24 v5].
         """
         if self.packet_size_max and len(frame) > self.packet_size_max:
-            self.close(ReasonCode.PACKET_TOO_LARGE, "the client's Maximum Packet Size is too small", self.state.now)
+            reason = "the client's Maximum Packet Size is too small"
+            self.disconnect(ReasonCode.PACKET_TOO_LARGE, reason, self.state.now)
             return
         self.state.counters.messages_sent += 1
         self.state.sender.send_frame(self.outbox, frame, barrier, credits)
@@ -212,8 +213,9 @@ class Connection:
         if self.phase == CLOSING:
             self.abort()
         elif self.phase < OPEN:
-            if now >= self.handshake_at + config.connect_timeout_s:
-                self.close(ReasonCode.UNSPECIFIED_ERROR, "no CONNECT in time", now)
+            if now >= self.handshake_at + config.connect_timeout_s:  # [MUST-3.1.4-1]
+                reason = "no CONNECT in time" if self.phase == NEW else "authentication took too long"
+                self.disconnect(ReasonCode.NOT_AUTHORIZED, reason, now)
         elif self.undrained_since and now >= self.undrained_since + config.send_timeout_s:
             counters.send_timeouts += 1
             self.close(ReasonCode.UNSPECIFIED_ERROR, "nothing drained within the send timeout", now)

@@ -87,7 +87,7 @@ def handle_auth(handler: ClientHandler, packet: AuthPacket, now: float) -> None:
     policy = handler.state.policy
     assert connect is not None
     method = connect.properties.authentication_method
-    if method is None or policy is None:  # [MQTT-4.12.0-7 v5]
+    if method is None or policy is None:  # [MQTT-4.12.0-7 v5] [MUST-3.15-1 v5]
         raise ProtocolError(ReasonCode.PROTOCOL_ERROR, "AUTH without an Authentication Method in CONNECT")
     if packet.properties.authentication_method != method:  # [MQTT-4.12.0-5 v5] [MQTT-4.12.1-1 v5]
         raise ProtocolError(ReasonCode.PROTOCOL_ERROR, "AUTH with another Authentication Method than CONNECT")

@@ -1,4 +1,4 @@
-"""A pytest plug-in that writes down which test cites which statement, and runs nothing.
+"""A pytest plug-in that writes down which test cites which statement (--citations), or which tests failed (--failures).
 
 Marks are read from the collected tests, not from their source, so that a mark on a row of a parametrized table, on a
 class or on a module counts like one on a function.
@@ -14,6 +14,7 @@ import pytest
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--citations", help="write the citations of all collected tests to this file (JSON)")
+    parser.addoption("--failures", help="write the node ids of failed tests to this file (JSON)")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -33,3 +34,23 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         path, line, _name = item.location
         tests.append({"nodeid": item.nodeid, "path": path, "line": (line or 0) + 1, "marks": marks})
     Path(target).write_text(json.dumps(tests), encoding="utf-8")
+
+
+class Failures:
+    """Writes down the node ids of the tests that failed."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.nodeids: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.nodeids.append(report.nodeid)
+
+    def pytest_sessionfinish(self) -> None:
+        self.target.write_text(json.dumps(self.nodeids), encoding="utf-8")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if target := config.getoption("--failures"):
+        config.pluginmanager.register(Failures(Path(target)))

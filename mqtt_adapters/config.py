@@ -38,6 +38,7 @@ __all__ = [
     "add_flags",
     "given_flags",
     "load_toml",
+    "no_password",
     "parse_bind_addr",
     "settings",
 ]
@@ -147,7 +148,7 @@ class ListenerConfig:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.set_alpn_protocols(["mqtt"])
         try:
-            context.load_cert_chain(self.tls_cert_file, self.tls_key_file, _no_password)
+            context.load_cert_chain(self.tls_cert_file, self.tls_key_file, no_password)
         except OSError as error:
             files = f"{self.tls_cert_file} and {self.tls_key_file}" if self.tls_key_file else self.tls_cert_file
             raise ConfigError(f"tls_cert_file: cannot use {files}: {_reason(error)}") from error
@@ -160,7 +161,8 @@ class ListenerConfig:
         return context
 
 
-def _no_password() -> str:
+def no_password() -> str:
+    """Given to `SSLContext.load_cert_chain`: an encrypted key is an error and not a question on the terminal."""
     raise OSError("the private key is encrypted")
 
 

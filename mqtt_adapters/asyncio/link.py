@@ -13,6 +13,7 @@ bytes, the DISCONNECT with the reason among them. After `close_timeout_s` the co
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, cast
 
 from mqtt_adapters.driver import Link
@@ -112,9 +113,10 @@ class ServerLink(Link, asyncio.BufferedProtocol):
         if last_words and not (self._tls or self._peer_done or server.stopping):
             if not self.reading:
                 transport.resume_reading()
-            transport.write_eof()
-        else:
-            transport.close()
+            with contextlib.suppress(OSError):  # the peer has gone meanwhile
+                transport.write_eof()
+                return
+        transport.close()
 
     def abort(self) -> None:
         """Cut the connection."""

@@ -20,7 +20,6 @@ import logging
 import random
 import signal
 import threading
-import time
 from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Final, Self
@@ -28,6 +27,7 @@ from typing import Any, Final, Self
 from mqtt_adapters.asyncio.link import ServerLink
 from mqtt_adapters.asyncio.listening import Listener, open_listener
 from mqtt_adapters.asyncio.local import Subscription, ThreadsafeServer
+from mqtt_adapters.clock import epoch_clock
 from mqtt_adapters.config import ListenerConfig, ServerConfig
 from mqtt_adapters.driver import BrokerDriver
 from mqtt_core.broker import Broker, ClientHandler, Decision, Event, Policy
@@ -67,7 +67,7 @@ class MqttServer:
     ) -> None:
         self.config = config or ServerConfig()
         self.buffer = memoryview(bytearray(RECEIVE_BUFFER_BYTES))
-        self.now = clock or _epoch_clock()
+        self.now = clock or epoch_clock()
         self.stopping = False
         self.running = False
         self.loop: asyncio.AbstractEventLoop
@@ -388,9 +388,3 @@ class MqttServer:
         """The policy would answer differently now: every verdict is asked for anew."""
         self.broker.policy_changed()
         self.driver.tick()
-
-
-def _epoch_clock() -> Callable[[], float]:
-    """Epoch seconds that never go back, whatever happens to the wall clock."""
-    start = time.time() - time.monotonic()
-    return lambda: start + time.monotonic()

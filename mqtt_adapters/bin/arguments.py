@@ -14,17 +14,23 @@ from typing import Final, NoReturn
 import mqtt_core
 from mqtt_adapters.config import nearest
 
-__all__ = ["EXIT_ERROR", "Parser", "fail", "port_number"]
+__all__ = ["EXIT_ERROR", "Parser", "fail", "port_number", "say"]
 
 EXIT_ERROR: Final = 1
 
 
-def fail(program: str, text: object) -> NoReturn:
+def fail(program: str, error: object) -> NoReturn:
     """Say what is wrong in one line and exit with code 1."""
-    if isinstance(text, OSError) and text.strerror:
-        text = f"{text.filename}: {text.strerror}" if text.filename else text.strerror
-    print(f"{program}: {' '.join(str(text).split())}", file=sys.stderr, flush=True)
+    say(program, error)
     raise SystemExit(EXIT_ERROR)
+
+
+def say(program: str, error: object) -> None:
+    """Write one line to stderr, whatever the error's own text looks like."""
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    print(f"{program}: {' '.join(text.split())}", file=sys.stderr, flush=True)
 
 
 def port_number(text: str) -> int:
@@ -50,7 +56,7 @@ class Parser(argparse.ArgumentParser):
 
     def parse(self, argv: Sequence[str] | None) -> argparse.Namespace:
         """Read the command line; an unknown option is an error that names the nearest known one."""
-        namespace, rest = self.parse_known_args(argv)
+        namespace, rest = self.parse_known_intermixed_args(argv)
         if rest:
             word = rest[0].partition("=")[0]
             known = [name for action in self._actions for name in action.option_strings]

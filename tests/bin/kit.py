@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 import subprocess
 import sys
+import threading
+
+from mqtt_adapters.asyncio import MqttServer, ServerConfig
 
 
 def run(program, *arguments, **options):
@@ -52,3 +56,25 @@ def broker(*arguments, **options):
             if process.poll() is None:
                 process.kill()
                 process.communicate()
+
+
+def start(program, *arguments, **options):
+    """Start a program and leave it running; its output is read through pipes."""
+    command = [sys.executable, "-m", f"mqtt_adapters.bin.{program}", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+
+@contextlib.contextmanager
+def served(*, policy=None, on_event=None, **settings):
+    """An `MqttServer` in a thread of this process, for tests that have to look into it."""
+    settings.setdefault("bind_addr", "127.0.0.1:0")
+    server = MqttServer(ServerConfig(**settings), policy=policy, on_event=on_event)
+    ready = threading.Event()
+    thread = threading.Thread(target=server.run, kwargs={"on_ready": lambda _: ready.set()})
+    thread.start()
+    assert ready.wait(10)
+    try:
+        yield server
+    finally:
+        asyncio.run_coroutine_threadsafe(server.stop(), server.loop).result(10)
+        thread.join()

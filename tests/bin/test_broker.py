@@ -68,16 +68,16 @@ def test_a_second_signal_does_not_wait_for_a_client_that_never_reads():
         peer.sock.close()
 
 
-def test_help_is_help_and_names_every_setting():
-    code, out, err = run("broker", "--help")
+def test_help_is_help_and_names_every_setting(inside):
+    code, out, err = inside("broker", "--help")
     assert (code, err) == (0, "")
     assert "-h HOST, --host HOST" in re.sub(r"\s+", " ", out)
     for flag in ("--port", "--max-clients", "--max-packet-size", "--config", "--store", "--loop", "--bind-addr"):
         assert flag in out
 
 
-def test_version():
-    assert run("broker", "--version") == (0, f"mqtt-broker {__version__}\n", "")
+def test_version(inside):
+    assert inside("broker", "--version") == (0, f"mqtt-broker {__version__}\n", "")
 
 
 def test_host_and_port_are_the_halves_of_the_address():
@@ -110,17 +110,17 @@ def test_a_port_in_use_is_one_line_and_exit_code_1():
         (["-h", "no.such.host.invalid"], "cannot listen on no.such.host.invalid:1883: "),
     ],
 )
-def test_a_mistake_on_the_command_line_is_one_line_and_exit_code_1(arguments, line):
-    code, out, err = run("broker", *arguments)
+def test_a_mistake_on_the_command_line_is_one_line_and_exit_code_1(inside, arguments, line):
+    code, out, err = inside("broker", *arguments)
     assert (code, out) == (1, "")
     assert err.startswith(f"mqtt-broker: {line}")
     assert err.count("\n") == 1
 
 
-def test_a_mistake_in_the_file_is_told_with_line_and_key(tmp_path):
+def test_a_mistake_in_the_file_is_told_with_line_and_key(inside, tmp_path):
     path = tmp_path / "b.toml"
     path.write_text('bind_addr = "127.0.0.1:0"\nmax_conections = 5\n')
-    code, out, err = run("broker", "--config", path)
+    code, out, err = inside("broker", "--config", path)
     assert (code, out) == (1, "")
     assert err == f"mqtt-broker: {path}:2: unknown setting 'max_conections'; did you mean 'max_connections'?\n"
 
@@ -156,8 +156,8 @@ def test_uvloop_serves_when_asked_for():
         assert running.end(signal.SIGTERM) == (0, "mqtt-broker: stopped\n", "")
 
 
-def test_an_unknown_loop_is_refused():
-    code, _, err = run("broker", "--loop", "twisted")
+def test_an_unknown_loop_is_refused(inside):
+    code, _, err = inside("broker", "--loop", "twisted")
     assert code == 1
     assert err.startswith("mqtt-broker: argument --loop: invalid choice: 'twisted'")
 

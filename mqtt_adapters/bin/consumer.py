@@ -1,0 +1,148 @@
+"""``mqtt-consumer``: subscribe, and write messages to standard output.
+
+    mqtt-consumer -v 'house/#'                   topic and message, a line each
+    mqtt-consumer -C 1 -W 5 house/lamp           one message, or exit code 27 after five seconds
+
+Law: a message is written whole, as it came, and flushed when no other one waits. With -C the program ends after so many
+messages; QoS 1 and 2 messages it has written are acknowledged, others stay with the server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from mqtt_adapters.asyncio import Client
+from mqtt_adapters.bin.arguments import EXIT_ERROR, Parser, fail, say
+from mqtt_adapters.bin.client_arguments import (
+    EXIT_TIMEOUT,
+    add_connection_flags,
+    debug,
+    make_client,
+    quality,
+    run_program,
+    seconds,
+    whole_number,
+)
+from mqtt_adapters.errors import SubscribeError
+from mqtt_core.client import MessageReceived
+from mqtt_core.codec import MqttError
+from mqtt_core.topic_matcher import TopicFilter
+
+PROGRAM: Final = "mqtt-consumer"
+UNFLUSHED_MAX: Final = 100
+"""Messages written before they are flushed and acknowledged, however many others wait."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program. Returns the exit code."""
+    namespace = _parse(argv)
+    try:
+        client = make_client(namespace, manual_ack=True)
+        if not (namespace.topics or namespace.unsubscribe):
+            raise ValueError("which topic? (-t TOPIC)")
+        namespace.filter_out = [TopicFilter(pattern) for pattern in namespace.filter_out]
+    except (MqttError, OSError, ValueError) as error:
+        fail(PROGRAM, error)
+    return run_program(PROGRAM, namespace, _consume(client, namespace))
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = Parser(
+        PROGRAM,
+        "[-h HOST] [-p PORT] [-q QOS] [-C COUNT] [-W SECONDS] [-v] TOPIC ... [OPTION ...]",
+        "Subscribe to MQTT topics and write the messages to standard output.",
+    )
+    what = parser.add_argument_group("what")
+    what.add_argument("topics", metavar="TOPIC", nargs="*", help="topic filter to subscribe to; + and # are wildcards")
+    what.add_argument("-t", "--topic", metavar="TOPIC", action="append", default=[], help="the same as an option")
+    what.add_argument("-q", "--qos", metavar="QOS", type=quality, default=0, help="highest quality of service, 0 to 2")
+    what.add_argument("-T", "--filter-out", metavar="TOPIC", action="append", default=[], help="do not show these")
+    what.add_argument("-U", "--unsubscribe", metavar="TOPIC", action="append", default=[],
+                      help="give up a subscription of an earlier session")  # fmt: skip
+    what.add_argument("-R", "--no-retained", action="store_true", help="no messages that were retained")
+    what.add_argument("--retained-only", action="store_true", help="exit at the first message that was not retained")
+    how_long = parser.add_argument_group("how long")
+    how_long.add_argument("-C", "-n", "--count", metavar="N", type=whole_number, help="exit after so many messages")
+    how_long.add_argument("-W", "--timeout", metavar="S", type=seconds, help="exit after so many seconds, with 27")
+    how_long.add_argument("-E", "--exit-after-subscribe", action="store_true", help="exit when subscribed")
+    output = parser.add_argument_group("output")
+    output.add_argument("-v", "--verbose", action="store_true", help="write the topic in front of each message")
+    output.add_argument("-N", "--no-newline", action="store_true", help="no end of line behind a message")
+    add_connection_flags(parser)
+    namespace = parser.parse(argv)
+    namespace.topics += namespace.topic
+    return namespace
+
+
+async def _consume(client: Client, namespace: argparse.Namespace) -> int:
+    try:
+        async with asyncio.timeout(namespace.timeout) as limit, client:
+            if namespace.debug:
+                debug(client)
+            if not await _subscribe(client, namespace):
+                return EXIT_ERROR
+            if not namespace.exit_after_subscribe:
+                await _write_messages(client, namespace)
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        if not namespace.quiet:
+            say(PROGRAM, "timed out")
+        return EXIT_TIMEOUT
+    return 0
+
+
+async def _subscribe(client: Client, namespace: argparse.Namespace) -> bool:
+    """Subscribe to what was asked for; a topic that is refused is told, and only if all are the program ends."""
+    if namespace.unsubscribe:
+        await client.unsubscribe(namespace.unsubscribe)
+    if not namespace.topics:
+        return True
+    try:
+        await client.subscribe(namespace.topics, namespace.qos)
+    except SubscribeError as error:
+        if not namespace.quiet:
+            say(PROGRAM, error)
+        return any(code < 0x80 for code in error.reason_codes)
+    return True
+
+
+async def _write_messages(client: Client, namespace: argparse.Namespace) -> None:
+    out = sys.stdout.buffer
+    messages = client.messages
+    left: int | None = namespace.count
+    unflushed: list[MessageReceived] = []
+    async for message in messages:
+        if namespace.retained_only and not message.retain:
+            break
+        unflushed.append(message)
+        if _is_wanted(message, namespace):
+            if namespace.verbose:
+                out.write(message.topic.encode() + b" ")
+            out.write(message.payload)
+            if not namespace.no_newline:
+                out.write(b"\n")
+            if left is not None:
+                left -= 1
+        if left == 0 or not len(messages) or len(unflushed) >= UNFLUSHED_MAX:
+            out.flush()
+            for written in unflushed:
+                if written.token:
+                    client.acknowledge(written)
+            unflushed.clear()
+        if left == 0:
+            break
+
+
+def _is_wanted(message: MessageReceived, namespace: argparse.Namespace) -> bool:
+    if namespace.no_retained and message.retain:
+        return False
+    return not any(pattern.matches(message.topic) for pattern in namespace.filter_out)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,9 +1,13 @@
-"""The durable `Storage`: an SQLite file, written by one thread of its own.
+"""The durable `Storage`: an SQLite file, written by one thread at a time.
 
 Acknowledged means on disk: `apply` returns after COMMIT. Two durability levels: `strict` survives a power cut (each
-commit waits for the disk), `process` the end of the process, however violent (the kernel has the data). All the
-logic is in `SqliteFile`, which blocks; this class gives it a thread and the async verbs. A host without asyncio
-uses the `_sync` methods, from any thread but one at a time.
+commit waits for the disk), `process` the end of the process, however violent (the kernel has the data). All the logic
+is in `SqliteFile`, which blocks; this class gives it a thread and the async verbs. A host without asyncio uses the
+`_sync` methods, from any thread but one at a time.
+
+The thread is for disks that take their time. Handing a batch over and back costs more than a fast disk needs to
+sync it, so as long as commits have been quicker than `QUICK_S` of late, they are made where they are asked for; one
+slow commit sends the next ones to the thread.
 """
 
 from __future__ import annotations
@@ -11,9 +15,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from mqtt_adapters.storage.sqlite_file import SqliteFile
 from mqtt_core.codec.error import StorageError
@@ -26,6 +31,12 @@ from mqtt_core.session.record import EntryRecord, SessionRecord
 __all__ = ["SqliteStore"]
 
 T = TypeVar("T")
+
+QUICK_S: Final = 0.001
+"""Seconds that a commit may take, as a mean of the newest, to be made in the caller's thread."""
+
+_NEWEST: Final = 0.1  # weight of the newest commit in that mean
+_UNKNOWN_S: Final = 0.005  # the mean to begin with: some commits in the thread show what the disk can do
 
 
 class SqliteStore:
@@ -41,6 +52,7 @@ class SqliteStore:
         self._verbs = VerbJournal()
         self._thread: ThreadPoolExecutor | None = None
         self._tidying: Future[None] | None = None
+        self._commit_s = _UNKNOWN_S
 
     def __repr__(self) -> str:
         return f"SqliteStore({str(self._file.path)!r}, {self._file.durability!r})"
@@ -62,8 +74,10 @@ class SqliteStore:
 
     def apply_sync(self, batch: Batch) -> None:
         """Make a batch durable."""
+        began = time.perf_counter()
         self._file.apply(batch)
         self._file.replay = None
+        self._commit_s += _NEWEST * (time.perf_counter() - began - self._commit_s)
 
     def tidy_sync(self) -> bool:
         """Do a little of the housekeeping that is due; whether more is. For hosts that have idle time."""
@@ -96,7 +110,10 @@ class SqliteStore:
 
     async def apply(self, batch: Batch) -> None:
         """See `Storage`."""
-        await self._run(lambda: self.apply_sync(batch))
+        if self._commit_s < QUICK_S and (self._tidying is None or self._tidying.done()):
+            self.apply_sync(batch)
+        else:
+            await self._run(lambda: self.apply_sync(batch))
         self._tidy_later()
 
     async def load_snapshot(self, progress: Progress | None = None) -> Snapshot:

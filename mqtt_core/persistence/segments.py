@@ -40,7 +40,7 @@ __all__ = ["GROWTH", "SLACK", "SegmentIndex"]
 GROWTH: Final = 2
 """The log may be this many times the live bytes …"""
 
-SLACK: Final = 24 * 1024 * 1024
+SLACK: Final = 4 * 1024 * 1024
 """… and this many bytes more, before live records are moved."""
 
 _SIZE_BITS: Final = 32

@@ -11,12 +11,13 @@ import stat
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from mqtt_adapters.storage import SqliteStore, sqlite_file
+from mqtt_adapters.storage import SqliteStore, sqlite, sqlite_file
 from mqtt_core.codec.error import StorageError
 from mqtt_core.persistence import Journal, load
 from mqtt_core.session.message import Message
@@ -38,7 +39,7 @@ class SqliteBench:
 
     async def start(self):
         self.starts += 1
-        store = SqliteStore(self.path / f"{self.starts}.db")
+        store = SqliteStore(self.path / f"{self.starts}.db", "process")
         await store.open()
         if self.slack is not None:
             store.file._index.slack = self.slack
@@ -89,7 +90,7 @@ class TestSqliteStoreThatMovesAllTheTime(StorageContract):
 
 def filled(path, seed=1, batches=30):
     """A closed store with something in it, and what that is."""
-    store = SqliteStore(path)
+    store = SqliteStore(path, "process")
     store.open_sync()
     history = History(Random(seed))
     while batches:
@@ -330,6 +331,14 @@ def child(path, durability, seed, prepare="pass"):
     )
 
 
+def end(process):
+    """SIGKILL: (the rest of stdout, stderr)."""
+    process.kill()
+    # Not communicate(): lines that readline() has fetched already would be lost.
+    with process:
+        return process.stdout.read(), process.stderr.read()
+
+
 def expected_states(seed, count):
     """The states of the child's history after 0, 1, 2 … batches."""
     history = History(Random(seed))
@@ -350,8 +359,7 @@ def test_a_store_in_use_by_another_process_is_refused_until_that_is_killed(tmp_p
         process.stdout.readline()
         assert "another process" in refusal(path)
     finally:
-        process.kill()
-        process.communicate()
+        end(process)
     store = SqliteStore(path)
     store.open_sync()
     store.close_sync()
@@ -366,10 +374,9 @@ def test_what_a_killed_process_had_committed_is_there(tmp_path, seed):
         for _ in range(10 + 23 * seed):
             said = int(process.stdout.readline())
     finally:
-        process.kill()
-        rest, errors = process.communicate()
+        rest, errors = end(process)
     assert process.returncode == -signal.SIGKILL, errors
-    said = max([said, *(int(line) for line in rest.split())])
+    said = max([said, *map(int, rest.split())])
     store = SqliteStore(path)
     store.open_sync()
     found = snapshot_state(store.snapshot_sync())
@@ -517,3 +524,28 @@ def test_a_host_without_a_loop_uses_the_blocking_methods_through_the_same_verbs(
         store.close().send(None)
 
 
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_commits_leave_the_loop_alone_unless_the_disk_is_quick(tmp_path, monkeypatch, quick):
+    """After some commits it is known what the disk takes; a slow one gets the thread again."""
+    monkeypatch.setattr(sqlite, "QUICK_S", 1000.0 if quick else 0.0)
+    threads = []
+    real_apply = sqlite_file.SqliteFile.apply
+
+    def apply(self, batch):
+        threads.append(threading.current_thread())
+        real_apply(self, batch)
+
+    monkeypatch.setattr(sqlite_file.SqliteFile, "apply", apply)
+
+    async def test():
+        store = SqliteStore(tmp_path / "s.db", "process")
+        await store.open()
+        for stamp in range(1, 5):
+            await store.store_retained("t", Message("t", b"x", sequence=stamp))
+            await store.commit(float(stamp))
+        await store.close()
+
+    asyncio.run(test())
+    assert {thread is threading.main_thread() for thread in threads} == {quick}

@@ -136,8 +136,12 @@ class Broker:
         check_topic(message.topic, state.config.topic_levels_max)
         if not 0 <= message.qos <= 2:
             raise LocalProtocolError(f"QoS {message.qos}: it has to be 0, 1 or 2")
+        if not isinstance(message.payload, bytes):
+            raise LocalProtocolError(f"the payload is {type(message.payload).__name__}; it has to be bytes")
+        if message.properties.topic_alias is not None or message.properties.subscription_identifiers:
+            raise LocalProtocolError("topic aliases and subscription identifiers are the broker's own")
         now = state.moment(now)
-        message.sequence = state.sender.next_sequence()
+        message = state.sender.renumbered(message)
         expiry_s = message.properties.message_expiry_interval
         if expiry_s is not None and not message.expires_at:
             message.expires_at = now + expiry_s
@@ -294,15 +298,17 @@ class Broker:
 
     # -- what local subscribers ask for -------------------------------------------------------------------------------
 
-    def local_acknowledged(self, subscriber: LocalSubscriber, tokens: Sequence[int]) -> None:
-        """The host is done with messages of a local subscriber."""
+    def local_taken(self, subscriber: LocalSubscriber, tokens: Sequence[int], now: float) -> None:
+        """The host has taken messages of a local subscriber, and is done with those that have these tokens."""
         state = self._state
+        state.moment(now)
         session = subscriber.session
         for token in tokens:
             entry = session.outgoing.forget(token)
             if entry is not ABSENT:
                 state.sender.finished(session, token, entry)
-        drain(state.sender, session, state.now)
+        if session.queue or session.replays is not None or session.outgoing.resend is not None:
+            state.sender.unfinished[session] = None  # the next timer, which knows the time, goes on with them
 
     def local_unsubscribed(self, subscriber: LocalSubscriber, now: float) -> None:
         """A local subscriber ends."""

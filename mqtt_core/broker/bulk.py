@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from mqtt_core.codec.types import PACKET_ID, PUBACK_FRAMES, PUBCOMP_FRAMES, PUBREC_FRAMES, PUBREL_FRAMES, V5
-from mqtt_core.router.frames import message_of_frame
+from mqtt_core.router.frames import id_offset, message_of_frame
 from mqtt_core.router.router import Route
 from mqtt_core.session.message import Outgoing
 from mqtt_core.session.qos import Released
@@ -173,7 +173,7 @@ def _emit_qos0(handler: ClientHandler, route: Route, run: bytes, frames: int, pa
     for session in route.plain:
         sink = session.sink
         if session.replays is not None:
-            session.overtake(route.topic)
+            state.sender.overtake(session, route.topic)
         if sink is None:
             continue
         if sink.size + length > limit:
@@ -251,10 +251,10 @@ def _forward_acked(handler: ClientHandler, chunk: bytes, pos: int, size: int, no
     received = publisher.incoming.received
     quota = handler.config.receive_maximum - handler.unacked - (publisher.incoming.occupied() if v5 else 0)
     keeps_receipt = qos == 2 and publisher.stored
-    barrier = state.journal.barrier if stored or keeps_receipt else 0
+    barrier = state.journal.claim() if stored or keeps_receipt else 0
     prefix = chunk[pos:after]
-    id_offset = after - pos
-    payload = frame_size - id_offset - 2 - v5
+    id_at = after - pos
+    payload = frame_size - id_at - 2 - v5
     table = PUBACK_FRAMES if qos == 1 else PUBREC_FRAMES
     acks: list[bytes] = []
     parts: list[bytes] = []
@@ -263,7 +263,7 @@ def _forward_acked(handler: ClientHandler, chunk: bytes, pos: int, size: int, no
     missed = sequence = 0
     startswith = chunk.startswith
     while pos - start < room and quota > 0 and pos + frame_size <= size and startswith(prefix, pos):
-        at = pos + id_offset
+        at = pos + id_at
         packet_id = chunk[at] << 8 | chunk[at + 1]
         if not packet_id or (v5 and chunk[at + 2]) or (qos == 2 and packet_id in received):
             break
@@ -299,7 +299,7 @@ def _forward_acked(handler: ClientHandler, chunk: bytes, pos: int, size: int, no
                 parts = []
             if len(misfits) < len(plain):
                 _emit(handler, [s for s in plain if s.inflight.get(packet_id) is frame], frame, barrier)
-            _deliver(handler, misfits, frame, id_offset, sequence, barrier, now)
+            _deliver(handler, route, misfits, frame, sequence, barrier, now)
             missed += len(misfits)
             run = pos + frame_size
         quota -= 1
@@ -356,9 +356,9 @@ def _store(
 
 def _deliver(
     handler: ClientHandler,
+    route: Route,
     misfits: list[Session],
     frame: bytes,
-    id_offset: int,
     sequence: int,
     barrier: int,
     now: float,
@@ -372,12 +372,15 @@ def _deliver(
             packet_id = session.outgoing.send(frame)
             if session.stored:
                 _store(handler, [session], sequence, packet_id, frame, frame[0] >> 1 & 3)
-            head, tail = frame[:id_offset], frame[id_offset + 2 :]
+            at = id_offset(frame)
+            head, tail = frame[:at], frame[at + 2 :]
             sender.send_frame(sink, b"%b%b%b" % (head, PACKET_ID[packet_id], tail), barrier)
             counters = handler.state.counters
             counters.publish_sent += 1
             counters.publish_bytes_sent += len(tail) - (1 if handler.version == V5 else 0)
             continue
+        if session.replays is not None:
+            sender.overtake(session, route.topic)
         if not session.stored:
             sender.queues.enqueue_frame(session, frame, now)
             continue

@@ -110,7 +110,11 @@ class Connection:
     # -- pulls --------------------------------------------------------------------------------------------------------
 
     def data_to_send(self) -> list[bytes]:
-        """The frames that may leave now, in order. Call it only when they can be written."""
+        """The frames that may leave now, in order. Call it only when they can be written.
+
+        What has expired does not leave; time counts as of the newest input, so an adapter that could not write for a
+        while calls `Broker.handle_timer` first.
+        """
         outbox = self.outbox
         size = outbox.size
         state = self.state

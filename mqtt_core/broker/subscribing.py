@@ -66,7 +66,8 @@ def handle_unsubscribe(handler: ClientHandler, packet: UnsubscribePacket) -> Non
     codes: list[int] = []
     for topic_filter in packet.filters:
         existed = state.router.unsubscribe(session, topic_filter)
-        codes.append(0 if existed else ReasonCode.NO_SUBSCRIPTION_EXISTED)  # [MQTT-3.11.3-1 v5] [MQTT-3.11.3-2 v5]
+        if handler.version == V5:
+            codes.append(0 if existed else ReasonCode.NO_SUBSCRIPTION_EXISTED)  # [MQTT-3.11.3-1 v5] [MQTT-3.11.3-2 v5]
     if session.stored:
         session.barrier = state.journal.store_session(session)
     # [MQTT-3.10.4-4] [MQTT-3.10.4-5] [MQTT-3.10.4-6]

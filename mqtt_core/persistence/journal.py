@@ -121,6 +121,7 @@ class Journal:
 
     __slots__ = (
         "_bodies",
+        "_claimed",
         "_clients",
         "_dirty",
         "_retained",
@@ -139,6 +140,7 @@ class Journal:
         self.committed = 0
         self.in_flight = 0
         self.now = 0.0
+        self._claimed = False
         self._words: list[int] = []
         self._bodies: list[bytes] = []
         self._written: dict[int, None] = {}
@@ -322,13 +324,22 @@ class Journal:
 
     # ------------------------------------------------------------------------------------------------ batches
 
+    def claim(self) -> int:
+        """The open batch's number for frames that are said before it is certain that something will be written.
+
+        The batch is then taken even if it stays empty, so that nothing waits for a commit that never comes.
+        """
+        self._claimed = self.enabled
+        return self.barrier
+
     def take_batch(self) -> Batch | None:
         """The open batch, and a new one opens; None if there is nothing to write or a batch is in flight.
 
         Call it between inputs only: a batch holds whole inputs.
         """
-        if self.in_flight or not (self._words or self._dirty):
+        if self.in_flight or not (self._words or self._dirty or self._claimed):
             return None
+        self._claimed = False
         dirty, self._dirty = self._dirty, {}
         for client_id, session in dirty.items():
             rows = self._rows(client_id)

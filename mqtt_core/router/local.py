@@ -55,8 +55,8 @@ class LocalMessage:
 class LocalHost(Protocol):
     """What a local subscriber needs of its broker."""
 
-    def local_acknowledged(self, subscriber: LocalSubscriber, tokens: Sequence[int]) -> None:
-        """Messages are done with."""
+    def local_taken(self, subscriber: LocalSubscriber, tokens: Sequence[int], now: float) -> None:
+        """There is room for more messages, and those with these tokens are done with."""
 
     def local_unsubscribed(self, subscriber: LocalSubscriber, now: float) -> None:
         """The subscriber goes away."""
@@ -84,6 +84,10 @@ class LocalSubscriber:
         self._size_max = size_max
         self._committed = 0
 
+    def room(self) -> int:
+        """How many more messages fit before the host takes some."""
+        return self._size_max - len(self._messages)
+
     def full(self) -> bool:
         """True when nothing more fits before the host takes its messages."""
         return len(self._messages) >= self._size_max
@@ -104,7 +108,10 @@ class LocalSubscriber:
                 self._mark()
 
     def take_messages(self) -> list[LocalMessage]:
-        """The messages since the last call, in order. Without `manual_ack` they count as acknowledged now."""
+        """The messages since the last call, in order. Without `manual_ack` they count as acknowledged now.
+
+        What waited for room comes with the broker's next timer, which is due at once.
+        """
         self._dirty = False
         count = 0
         for message in self._messages:
@@ -112,10 +119,9 @@ class LocalSubscriber:
                 break
             count += 1
         taken, self._messages = self._messages[:count], self._messages[count:]
-        if not self.manual_ack:
-            tokens = [message.token for message in taken if message.token]
-            if tokens:
-                self._host.local_acknowledged(self, tokens)
+        if taken:
+            done = () if self.manual_ack else [message.token for message in taken if message.token]
+            self._host.local_taken(self, done, 0.0)
         return taken
 
     def acknowledge(self, token: int, now: float) -> None:
@@ -125,7 +131,7 @@ class LocalSubscriber:
         """
         if token not in self.session.inflight:
             raise LocalProtocolError(f"token {token} is not an open message of this subscriber")
-        self._host.local_acknowledged(self, (token,))
+        self._host.local_taken(self, (token,), now)
 
     def unsubscribe(self, now: float) -> None:
         """End the subscription and, for a named subscriber, its stored session."""

@@ -11,7 +11,7 @@ from collections import deque
 from mqtt_core.persistence.journal import Journal
 from mqtt_core.router.counters import Counters
 from mqtt_core.router.events import EventRing, QueueOverflow
-from mqtt_core.router.frames import content_size, message_of_frame
+from mqtt_core.router.frames import content_size
 from mqtt_core.session.message import Outgoing
 from mqtt_core.session.session import Session
 
@@ -55,8 +55,6 @@ class SessionQueues:
 
     def enqueue_frame(self, session: Session, frame: bytes, now: float) -> None:
         """A plain QoS 1/2 frame waits as it came, for a session that is not stored and speaks the frame's version."""
-        if session.replays is not None:
-            session.overtake(message_of_frame(frame, session.version).topic)
         size = content_size(frame, session.version)
         if self._has_room(session, size, now):
             self._append(session, frame, size)

@@ -41,6 +41,9 @@ class RetainStore:
     def __len__(self) -> int:
         return len(self._messages)
 
+    def __contains__(self, topic: str) -> bool:
+        return self._messages.get(topic) is not None
+
     def store(self, message: Message) -> int:
         """Keep a message with RETAIN 1, or delete by an empty payload. Returns STORED, REMOVED, REFUSED or UNCHANGED."""
         if not message.payload:
@@ -64,6 +67,10 @@ class RetainStore:
             return False
         self.bytes -= old.size()
         return True
+
+    def holds(self, topic: str) -> bool:
+        """True when a message is retained for a topic, expired or not."""
+        return self._messages.get(topic) is not None
 
     def get(self, topic: str, now: float) -> Message | None:
         """The message retained for a topic, None when there is none or it has expired."""

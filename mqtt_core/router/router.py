@@ -285,7 +285,7 @@ class Router:
         if route is NOBODY:
             return barrier
         if message.qos and self.journal.enabled and self._stores(route):
-            barrier = self.journal.barrier
+            barrier = self.journal.claim()
         held = barrier if message.qos else 0
         sender = self.sender
         sender.borrow = packet_id
@@ -347,10 +347,11 @@ class Router:
         """
         waiting = [e for e in session.inflight.values() if isinstance(e, Outgoing) and is_qos1(e)]
         waiting.extend(self.sender.queues.clear(session))
+        barrier = self.journal.claim() if session.stored else 0
         for topic_filter in list(session.subscriptions):
             self.unsubscribe(session, topic_filter)
         for out in waiting:
             group = self.registry.group(out.shared) if out.shared else None
             if group is not None:
-                self._give_to_member(group, out.message, session, self.journal.barrier, now)
+                self._give_to_member(group, out.message, session, barrier, now)
         self.sender.end_fan_out()

@@ -82,7 +82,7 @@ class Sender:
             return
         sink = session.sink
         if session.replays is not None:
-            session.overtake(out.message.topic)
+            self.overtake(session, out.message.topic)
         if out.qos == 0:
             if sink is not None:
                 self._send_qos0(session, sink, out, now)
@@ -91,6 +91,11 @@ class Sender:
             self._start_acked(session, sink, out, barrier, now)
         else:
             self.queues.enqueue(session, out, now)
+
+    def overtake(self, session: Session, topic: str) -> None:
+        """A live message goes out: pending replays forget an older message that is retained on its topic."""
+        if self.retained.holds(topic):
+            session.overtake(topic)
 
     def send_frame(
         self, sink: Outbox, frame: bytes, barrier: int, credits: int = 0, countdown: Countdown | None = None

@@ -13,7 +13,7 @@ given
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, Protocol
 
 from mqtt_adapters.client_settings import ClientSettings
@@ -44,7 +44,7 @@ from mqtt_core.client import (
     UnsubscribeCompleted,
 )
 from mqtt_core.codec import ReasonCode
-from mqtt_core.persistence import Journal, Snapshot
+from mqtt_core.persistence import Batch, Journal, Snapshot
 
 __all__ = ["FLUSH_BYTES", "ClientDriver", "ClientHost", "granted", "published", "unsubscribed"]
 
@@ -72,11 +72,18 @@ class ClientDriver:
     """One client between its core and an I/O style: see the module's text.
 
     messages: the default stream. error: why the connection is lost for good, None while it is not. failure: of the
-    storage. opening: waits for the outcome of the attempt to connect under way. connected_waiters: wait for a
-    connection.
+    storage. apply: makes a batch durable in the style's own way; without it, and with a store, the store's coroutine is
+    stepped here, so that a commit that need not wait is finished on the spot.
+    opening: waits for the outcome of the attempt to connect under way. connected_waiters: wait for a connection.
     """
 
-    def __init__(self, settings: ClientSettings, host: ClientHost, snapshot: Snapshot | None) -> None:
+    def __init__(
+        self,
+        settings: ClientSettings,
+        host: ClientHost,
+        snapshot: Snapshot | None,
+        apply: Callable[[Batch], Coroutine[Any, Any, None]] | None = None,
+    ) -> None:
         self.settings = settings
         self.clock = settings.clock
         if snapshot is not None and (behind := snapshot.stamp - self.clock()) > 0:
@@ -97,6 +104,7 @@ class ClientDriver:
         self.response_information: str | None = None
         self._abort_at: float | None = None
         self._host = host
+        self._apply = apply
         self._committing = False
 
     # -- waiting -----------------------------------------------------------------------------------------------------
@@ -301,6 +309,10 @@ class ClientDriver:
         if store is None or self._committing or self.failure is not None:
             return
         while (batch := self.core.take_writes()) is not None:
+            if self._apply is not None:
+                self._committing = True
+                self._host.run_commit(self._finish_commit(self._apply(batch), batch.number))
+                return
             coroutine = store.apply(batch)
             try:
                 suspended = coroutine.send(None)
@@ -311,12 +323,12 @@ class ClientDriver:
                 return
             else:
                 self._committing = True
-                self._host.run_commit(self._finish_commit(coroutine, suspended, batch.number))
+                self._host.run_commit(self._finish_commit(resumed(coroutine, suspended), batch.number))
                 return
 
-    async def _finish_commit(self, coroutine: Coroutine[Any, Any, None], suspended: Any, number: int) -> None:
+    async def _finish_commit(self, commit: Awaitable[None], number: int) -> None:
         try:
-            await resumed(coroutine, suspended)
+            await commit
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing is durable
             self._storage_failed(error)
             return

@@ -7,8 +7,8 @@ the protocol says is said in `mqtt_core`.
 
 from __future__ import annotations
 
+from mqtt_adapters.async_streams import MessageStream
 from mqtt_adapters.asyncio.client import Client
-from mqtt_adapters.asyncio.client_streams import MessageStream
 from mqtt_adapters.asyncio.connection import Connection, open_connection
 from mqtt_adapters.asyncio.local import Subscription, ThreadsafeServer
 from mqtt_adapters.asyncio.server import MqttServer

@@ -13,32 +13,20 @@ flight, a subscription may still be granted. After `close`, no task, timer or so
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Final, Self, Unpack, cast, overload
+from typing import Any, Self, Unpack
 
+from mqtt_adapters.async_client import SENT, AsyncClient
 from mqtt_adapters.asyncio.client_link import Connector
 from mqtt_adapters.asyncio.client_loop import ClientLoop
-from mqtt_adapters.asyncio.client_streams import MessageStream
-from mqtt_adapters.client_driver import FLUSH_BYTES, granted, published, unsubscribed
 from mqtt_adapters.client_settings import ClientOptions, make_settings
-from mqtt_adapters.client_verbs import (
-    Answers,
-    SubscribeOptions,
-    publish_payload,
-    response_properties,
-    subscribe_filters,
-)
-from mqtt_adapters.streams import BUFFER_BYTES, BUFFER_MESSAGES, Overflow
-from mqtt_core.client import Event, MessageReceived, PublishCompleted
-from mqtt_core.codec import NO_PROPERTIES, Properties, SubscribeFilter
+from mqtt_core.client import PublishCompleted
+from mqtt_core.codec import NO_PROPERTIES, Properties
 
 __all__ = ["Client"]
 
-_SENT: Final = PublishCompleted(0)
 
-
-class Client:
+class Client(AsyncClient[asyncio.Future[Any]]):
     """An MQTT client: connects, reconnects, publishes, subscribes.
 
     host: name or address of the server, or a URL (mqtt, mqtts, ws, wss, unix). port: default of the scheme. connector:
@@ -56,10 +44,9 @@ class Client:
         connector: Connector | None = None,
         **options: Unpack[ClientOptions],
     ) -> None:
-        self.settings = make_settings(host, port, options)
-        self._loop = ClientLoop(self.settings, connector)
-        self._messages: MessageStream | None = None
-        self._answers: Answers | None = None
+        settings = make_settings(host, port, options)
+        self._loop: ClientLoop = ClientLoop(settings, connector)
+        super().__init__(settings, self._loop)
 
     async def start(self) -> Self:
         """Open the store, connect, and wait for the server's CONNACK.
@@ -86,68 +73,6 @@ class Client:
     ) -> None:
         await self.close()
 
-    # -- looks -------------------------------------------------------------------------------------------------------
-
-    @property
-    def connected(self) -> bool:
-        """The server has accepted the connection, and it has not ended."""
-        return self._loop.started and self._loop.driver.core.connected
-
-    @property
-    def client_id(self) -> str:
-        """The client identifier in use, assigned by the server perhaps."""
-        return self._loop.driver.core.client_id if self._loop.started else self.settings.config.client_id
-
-    @property
-    def messages(self) -> MessageStream:
-        """The messages that no other stream and no callback matches."""
-        stream = self._messages
-        if stream is None:
-            if not self._loop.started:
-                self._loop.open_driver()
-            stream = self._messages = MessageStream(self._loop, self._loop.driver.messages)
-        return stream
-
-    async def wait_connected(self, timeout: float | None = None) -> None:
-        """Wait until there is a connection; returns at once when there is. timeout: seconds.
-
-        Raises OperationTimeout, or whatever ended the client for good.
-        """
-        driver = self._loop.open_driver()
-        if not driver.core.connected:
-            waiter = self._loop.loop.create_future()
-            driver.connected_waiters.append(waiter)
-            await self._loop.wait(waiter, timeout)
-
-    # -- verbs -------------------------------------------------------------------------------------------------------
-
-    async def publish(
-        self,
-        topic: str,
-        payload: bytes | bytearray | memoryview | str = b"",
-        *,
-        qos: int = 0,
-        retain: bool = False,
-        properties: Properties = NO_PROPERTIES,
-        timeout: float | None = None,
-    ) -> PublishCompleted:
-        """Publish a message; returns when the server has acknowledged it, QoS 0 when it is on its way.
-
-        Without a connection the setting `offline` decides; waiting goes on across reconnects. timeout: seconds, default
-        `ack_timeout_s`. The result has the reason code and properties of the acknowledgement.
-
-        Raises:
-            PublishError: the server refused it. OperationTimeout: no acknowledgement in time; the message stays.
-            LocalProtocolError, InvalidTopic: it cannot be sent, or the queue is full; nothing has happened.
-            ConnectionLost, ClientClosed: it will not be acknowledged any more while this client lives.
-        """
-        waiter = self._publish(topic, payload, qos, retain, properties, timeout)
-        if waiter is not None:
-            return published(await self._loop.wait(waiter, timeout))
-        if self._loop.driver.core.outbox_bytes > FLUSH_BYTES:
-            await self._loop.make_room()
-        return _SENT
-
     def publish_nowait(
         self,
         topic: str,
@@ -164,137 +89,6 @@ class Client:
         """
         waiter = self._publish(topic, payload, qos, retain, properties, None)
         if waiter is None:
-            waiter = self._loop.loop.create_future()
-            waiter.set_result(_SENT)
+            waiter = self._loop.new_waiter()
+            waiter.set_result(SENT)
         return waiter
-
-    def _publish(
-        self,
-        topic: str,
-        payload: bytes | bytearray | memoryview | str,
-        qos: int,
-        retain: bool,
-        properties: Properties,
-        timeout: float | None,
-    ) -> asyncio.Future[Any] | None:
-        loop = self._loop
-        driver = loop.open_driver()
-        if not isinstance(payload, bytes):
-            payload = publish_payload(payload)
-        token = driver.core.publish(topic, payload, qos=qos, retain=retain, properties=properties, now=driver.clock())
-        loop.flush_soon()
-        return loop.expect(token, timeout) if token else None
-
-    @overload
-    async def subscribe(  # type: ignore[overload-overlap]  # a str is a sequence of str too, but the first line wins
-        self, topic_filter: str, qos: int = 0, **options: Unpack[SubscribeOptions]
-    ) -> int: ...
-
-    @overload
-    async def subscribe(
-        self, topic_filter: Sequence[str | SubscribeFilter], qos: int = 0, **options: Unpack[SubscribeOptions]
-    ) -> list[int]: ...
-
-    async def subscribe(
-        self, topic_filter: str | Sequence[str | SubscribeFilter], qos: int = 0, **options: Unpack[SubscribeOptions]
-    ) -> int | list[int]:
-        """Subscribe to one topic filter, or to several in one packet; returns the granted QoS of each.
-
-        qos: 0 to 2. options: see `SubscribeOptions`. The subscription is restored after a reconnect if the server has
-        lost it. Raises SubscribeError when one is refused; otherwise as `publish`.
-        """
-        driver = self._loop.open_driver()
-        filters = subscribe_filters(topic_filter, qos, options)
-        properties = options.get("properties", NO_PROPERTIES)
-        token = driver.core.subscribe(filters, properties=properties, now=driver.clock())
-        self._loop.flush_soon()
-        timeout = options.get("timeout")
-        codes = granted(await self._loop.wait(self._loop.expect(token, timeout), timeout))
-        return codes[0] if isinstance(topic_filter, str) else codes
-
-    async def unsubscribe(
-        self,
-        topic_filter: str | Sequence[str],
-        *,
-        properties: Properties = NO_PROPERTIES,
-        timeout: float | None = None,
-    ) -> list[int]:
-        """Give one or several topic filters back; returns the reason code of each. Raises as `subscribe`."""
-        driver = self._loop.open_driver()
-        names = [topic_filter] if isinstance(topic_filter, str) else list(topic_filter)
-        token = driver.core.unsubscribe(names, properties=properties, now=driver.clock())
-        self._loop.flush_soon()
-        return unsubscribed(await self._loop.wait(self._loop.expect(token, timeout), timeout))
-
-    def acknowledge(
-        self, message: MessageReceived, *, reason_code: int = 0, properties: Properties = NO_PROPERTIES
-    ) -> None:
-        """Say that a message has been dealt with (setting `manual_ack`). A second time, or too late, does nothing."""
-        driver = self._loop.open_driver()
-        driver.core.acknowledge(message.token, reason_code=reason_code, properties=properties, now=driver.clock())
-        self._loop.flush_soon()
-
-    async def reauthenticate(self, data: bytes) -> None:
-        """Start a new authentication on the open connection (5.0 section 4.12.1); the outcome is an event."""
-        driver = self._loop.open_driver()
-        driver.core.reauthenticate(data, now=driver.clock())
-        self._loop.flush_soon()
-
-    async def request(
-        self,
-        topic: str,
-        payload: bytes | str = b"",
-        *,
-        qos: int = 1,
-        properties: Properties = NO_PROPERTIES,
-        timeout: float = 10.0,
-    ) -> MessageReceived:
-        """Publish a request and wait for its answer (5.0 section 4.10). timeout: seconds for the answer."""
-        driver = self._loop.open_driver()
-        if self._answers is None:
-            self._answers = Answers(driver)
-        answers = self._answers
-        if not answers.subscribed:
-            await self.subscribe(answers.topic, qos=qos)
-            answers.subscribed = True
-        waiter: asyncio.Future[Any] = self._loop.loop.create_future()
-        correlation = answers.expect(waiter)
-        try:
-            await self.publish(topic, payload, qos=qos, properties=answers.properties(properties, correlation))
-            return cast("MessageReceived", await self._loop.wait(waiter, timeout))
-        finally:
-            answers.forget(correlation)
-
-    async def respond(self, request: MessageReceived, payload: bytes | str = b"", *, qos: int = 1) -> None:
-        """Answer a request: publish to its response topic, with its correlation data. Raises as `publish`."""
-        topic, properties = response_properties(request)
-        await self.publish(topic, payload, qos=qos, properties=properties)
-
-    # -- streams and callbacks ---------------------------------------------------------------------------------------
-
-    def stream(
-        self,
-        topic_filter: str,
-        *,
-        buffer_messages: int = BUFFER_MESSAGES,
-        buffer_bytes: int = BUFFER_BYTES,
-        overflow: Overflow = Overflow.RAISE,
-    ) -> MessageStream:
-        """A stream of its own for messages that match a filter; subscribing is apart. Close it, or use it in a `with`.
-
-        What happens when nobody reads it fast enough is `overflow`, see `Overflow`.
-        """
-        driver = self._loop.open_driver()
-        buffer, row = driver.new_buffer(topic_filter, buffer_messages, buffer_bytes, overflow)
-        return MessageStream(self._loop, buffer, row)
-
-    def on_message(self, topic_filter: str, callback: Callable[[MessageReceived], None]) -> Callable[[], None]:
-        """Call a function with each message that matches; returns a function that ends it.
-
-        What it raises goes to the loop's exception handler.
-        """
-        return self._loop.open_driver().on_message(topic_filter, callback)
-
-    def on_event(self, callback: Callable[[Event], None]) -> Callable[[], None]:
-        """Call a function with every event but messages and finished publishes; returns a function that ends it."""
-        return self._loop.open_driver().on_event(callback)

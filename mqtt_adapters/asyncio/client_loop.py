@@ -142,8 +142,8 @@ class ClientLoop:
             self.driver.link_ended()
             self.driver.commit()
 
-    def flush_soon(self) -> None:
-        """Flush at the end of this turn of the event loop."""
+    def wake(self) -> None:
+        """Flush at the end of this turn of the event loop; see `ClientHost`."""
         if not self._flush_due:
             self._flush_due = True
             self.loop.call_soon(self._flush_now)
@@ -185,7 +185,7 @@ class ClientLoop:
     def reading_resumed(self) -> None:
         """A stream has room again."""
         if not self.driver.follow_buffers():
-            self.flush_soon()
+            self.wake()
 
     # -- for the verbs -----------------------------------------------------------------------------------------------
 
@@ -196,11 +196,9 @@ class ClientLoop:
         self.driver.check_open()
         return self.driver
 
-    def expect(self, token: int, timeout: float | None) -> asyncio.Future[Any]:
-        """A future of the end of the verb with this token."""
-        waiter: asyncio.Future[Any] = self.loop.create_future()
-        self.driver.expect(token, waiter, timeout)
-        return waiter
+    def new_waiter(self) -> asyncio.Future[Any]:
+        """Something to wait on."""
+        return self.loop.create_future()
 
     @staticmethod
     async def wait(waiter: Awaitable[Any], timeout: float | None) -> Any:
@@ -237,7 +235,3 @@ class ClientLoop:
     def callback_failed(self, error: Exception) -> None:
         """See `ClientHost`."""
         self.loop.call_exception_handler({"message": "a callback of an MQTT client failed", "exception": error})
-
-    def wake(self) -> None:
-        """See `ClientHost`."""
-        self.flush_soon()

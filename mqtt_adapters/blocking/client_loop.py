@@ -141,9 +141,10 @@ class ClientLoop:
         readable = False
         for key, mask in self._selector.select(left):
             if key.fileobj is self._wake_in:
-                self._woken = False
+                # In this order: who wakes in between is served by the flush below, and no byte is taken for nothing.
                 with contextlib.suppress(BlockingIOError):
                     self._wake_in.recv(64)
+                self._woken = False
             else:
                 readable = bool(mask & selectors.EVENT_READ)
         with self.lock:

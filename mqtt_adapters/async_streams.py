@@ -6,7 +6,6 @@ on as soon as it has room.
 
 from __future__ import annotations
 
-import asyncio
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,7 +13,7 @@ from mqtt_adapters.streams import MessageBuffer
 from mqtt_core.client import MessageReceived
 
 if TYPE_CHECKING:
-    from mqtt_adapters.asyncio.client_loop import ClientLoop
+    from mqtt_adapters.async_client import AsyncLoop
 
 __all__ = ["MessageStream"]
 
@@ -25,7 +24,7 @@ class MessageStream:
     Several tasks may read one stream; each message goes to one of them.
     """
 
-    def __init__(self, loop: ClientLoop, buffer: MessageBuffer, row: Any = None) -> None:
+    def __init__(self, loop: AsyncLoop[Any], buffer: MessageBuffer, row: Any = None) -> None:
         self._loop = loop
         self._buffer = buffer
         self._row = row
@@ -48,9 +47,9 @@ class MessageStream:
                 if buffer.error is not None:
                     raise buffer.error
                 raise StopAsyncIteration
-            waiter = asyncio.get_running_loop().create_future()
+            waiter = self._loop.new_waiter()
             buffer.waiters.append(waiter)
-            await waiter
+            await self._loop.wait(waiter, None)
         was_full = buffer.full
         message = buffer.pop()
         if was_full and not buffer.full:
@@ -61,7 +60,7 @@ class MessageStream:
         """End the stream; messages that match go elsewhere from now on."""
         if self._row is not None:
             self._loop.driver.drop_buffer(self._buffer, self._row)
-            self._loop.flush_soon()
+            self._loop.wake()
 
     def __enter__(self) -> Self:
         return self

@@ -88,8 +88,10 @@ class ServerLink(Link, asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         """The transport has room again."""
         self.writable = True
-        self._server.driver.flush(self)
-        self._server.driver.tick()
+        driver = self._server.driver
+        driver.broker.handle_timer(driver.clock())  # what waited may have expired meanwhile
+        driver.flush(self)
+        driver.tick()
 
     # ------------------------------------------------------------------------------------------------- Link
 

@@ -258,7 +258,7 @@ class MqttClient:
                 self._sending.drain(now)
             if link.phase == OPEN and link.keep_alive_s:
                 self._keep_alive(now)
-        elif now >= link.give_up_at:
+        elif link.phase != CLOSED and now >= link.give_up_at:
             if link.phase == CLOSING:
                 link.outbox.discard_held()
                 link.give_up_at = inf

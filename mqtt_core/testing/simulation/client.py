@@ -386,7 +386,7 @@ def make_config(world: World, name: str, rng: Random, *, version: int, persisten
         keep_alive_s=options.keep_alive_s,
         will=will,
         receive_maximum=small or 1000,
-        maximum_packet_size=options.client_packet_size or 1 << 20,
+        maximum_packet_size=(version == V5 and options.client_packet_size) or 1 << 20,
         topic_alias_maximum=options.topic_alias_maximum,
         outbound_aliases_max=options.topic_alias_maximum,
         manual_ack=rng.random() < options.share_manual,

@@ -47,6 +47,7 @@ class ServerEnd:
         world.transcript.note(world.schedule.now, self.name, "to broker", data)
         if self.tap is not None:
             self.tap.inbound(data)
+        world.oracle.told_at = world.schedule.now
         self.handler.receive_data(data, world.schedule.now)
         self.follow_reading()
         self.server.wake()
@@ -62,8 +63,11 @@ class ServerEnd:
         self.server.wake()
 
     def writable(self) -> None:
-        """The link has room again."""
-        if not self.gone:
+        """The link has room again. Time may have passed without an input, so the broker is told."""
+        broker = self.server.broker
+        if not self.gone and broker is not None:
+            self.server.world.oracle.told_at = self.server.world.schedule.now
+            broker.handle_timer(self.server.world.schedule.now)
             self.flush()
             self.server.wake()
 
@@ -201,6 +205,7 @@ class Server:
         if life != self.life or self.broker is None or deadline != self._armed:
             return
         self._armed = 0.0
+        self.world.oracle.told_at = self.world.schedule.now
         self.broker.handle_timer(self.world.schedule.now)
         self.tick()
 

@@ -21,7 +21,11 @@ __all__ = ["Tap"]
 
 
 class Tap:
-    """One connection of a client of the workload. session: what its CONNACK gave it, None before."""
+    """One connection of a client of the workload.
+
+    session: what its CONNACK gave it, None before. over: the broker has surely noticed its end; what was on its way out
+    may still leave, but concerns the session no more.
+    """
 
     __slots__ = (
         "_acks1",
@@ -37,6 +41,7 @@ class Tap:
         "connect",
         "expected",
         "goodbye",
+        "over",
         "session",
         "session_before",
         "version",
@@ -51,6 +56,7 @@ class Tap:
         self.session_before: SessionModel | None = None
         self.expected = 0
         self.goodbye = False
+        self.over = False
         self._acks1: deque[tuple[int, MessageModel | None]] = deque()
         self._acks2: deque[tuple[int, MessageModel | None]] = deque()
         self._releases: deque[int] = deque()
@@ -65,6 +71,8 @@ class Tap:
     def inbound(self, data: bytes) -> None:
         """Bytes the broker is about to be given."""
         for frame in self._cutter.feed(data):
+            if self.over:
+                return
             oracle = self._oracle
             oracle.index += 1
             kind = frame[0] >> 4
@@ -235,7 +243,7 @@ class Tap:
         elif not publish.topic:
             oracle.fault(f"{self!r}: neither topic nor alias")
         oracle.check_expiry(self, publish)
-        if publish.qos:
+        if publish.qos and not self.over:
             self._check_flight(session, publish)
 
     def _check_flight(self, session: SessionModel, publish: Publish) -> None:

@@ -5,10 +5,12 @@ Law: nothing of `mqtt_core.codec` is used here, so that a fault there does not h
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 __all__ = ["Cutter", "Publish", "describe", "parse_publish"]
 
+_NUMBER: Final = re.compile(rb"[0-9]{8}")
 NAMES: Final = (
     "reserved CONNECT CONNACK PUBLISH PUBACK PUBREC PUBREL PUBCOMP SUBSCRIBE SUBACK UNSUBSCRIBE UNSUBACK "
     "PINGREQ PINGRESP DISCONNECT AUTH"
@@ -162,7 +164,8 @@ def _frame(frame: bytes) -> str:
         topic = body[2:end].decode(errors="replace")
         packet_id = f" id={body[end] << 8 | body[end + 1]}" if qos and len(body) >= end + 2 else ""
         flags = (" dup" if frame[0] & 8 else "") + (" retain" if frame[0] & 1 else "")
-        return f"PUBLISH {topic!r} qos={qos}{packet_id}{flags} …{frame[-12:].decode(errors='replace')!r}"
+        number = _NUMBER.search(frame, position + end)
+        return f"PUBLISH {topic!r} qos={qos}{packet_id}{flags} #{int(number[0]) if number else '-'}"
     if 4 <= kind <= 11 and len(body) >= 2:
         code = f" {body[2]:#04x}" if kind < 8 and len(body) > 2 else ""
         rest = f" {body[2:].hex(' ')}" if kind in {9, 11} else ""

@@ -130,7 +130,8 @@ class Broker:
         """Publish from the host. Returns the barrier of what it wrote: durable once that batch is committed, 0 for
         nothing to wait for.
 
-        Raises InvalidTopic for a topic with wildcards or too many levels, LocalProtocolError for a QoS out of range.
+        Raises InvalidTopic for a topic with wildcards or too many levels, LocalProtocolError for a QoS out of range, a
+        payload that is not bytes, and properties that belong to one connection (topic alias, subscription identifiers).
         """
         state = self._state
         check_topic(message.topic, state.config.topic_levels_max)
@@ -269,11 +270,13 @@ class Broker:
         if state.resumable or state.sender.unfinished:
             return state.now
         deadline = state.deadlines.next_deadline()
-        for other in (state.retained.next_expiry(), self._sys.due_at):
-            if other and (deadline is None or other < deadline):
-                deadline = other
-        if state.config.sys_interval_s and not self._sys.due_at:
-            return state.now
+        expiry_at = state.retained.next_expiry()
+        if expiry_at and (deadline is None or expiry_at < deadline):
+            deadline = expiry_at
+        if state.config.sys_interval_s and not state.shutting_down:
+            sys_at = self._sys.due_at or state.now
+            if deadline is None or sys_at < deadline:
+                deadline = sys_at
         return deadline
 
     # -- looks --------------------------------------------------------------------------------------------------------

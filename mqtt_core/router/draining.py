@@ -145,11 +145,13 @@ def _replay(sender: Sender, session: Session, cursor: ReplayCursor, limit: int, 
     found, position = sender.retained.matching_slice(subscription.filter, cursor.position, limit)
     ids = (subscription.subscription_id,) if subscription.subscription_id and session.version == V5 else ()
     local = session.local
+    allowed = sender.authorize_deliver
     for topic, message in found:
         if (
             message.sequence > cursor.since
             or topic in cursor.overtaken
             or (message.expires_at and message.expires_at <= now)
+            or (allowed is not None and not allowed(session, topic))
         ):
             continue
         # [MQTT-3.3.1-8 v3.1.1]
@@ -218,6 +220,7 @@ def _drain_local(sender: Sender, session: Session, local: LocalSubscriber, now: 
         elif session.replays is None:
             break
         else:
-            budget -= _replay(sender, session, session.replays[0], REPLAY_MAX, now)
+            limit = min(local.room(), flow.room(), REPLAY_MAX)
+            budget -= _replay(sender, session, session.replays[0], limit, now)
     if budget <= 0:
         sender.unfinished[session] = None

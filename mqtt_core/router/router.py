@@ -153,7 +153,7 @@ class Router:
         self.journal = journal
         self.counters = counters
         self.cache_max = max(cache_max, 1)
-        self.authorize_deliver = authorize_deliver
+        self.authorize_deliver = sender.authorize_deliver = authorize_deliver
         self.routes: dict[bytes, Route] = {}
         self._names: TopicTree[bytes] = TopicTree()
 

@@ -9,6 +9,8 @@ Nothing here depends on any other session, so a slow subscriber delays nobody (f
 """
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from mqtt_core.codec.types import PACKET_ID, V5
 from mqtt_core.persistence.journal import Journal
 from mqtt_core.router.counters import Counters
@@ -30,12 +32,14 @@ class Sender:
     holding: outboxes with frames that wait for a commit, so that a commit visits only those. unfinished: sessions with
     more to send than one input allows. sequence: number of the newest message; every message gets the next one.
     borrow: packet identifier of the publisher, which a recipient gets where it is free; 0 for none.
+    authorize_deliver: what the router asks of the policy, asked for replays as well; None when everything is allowed.
     """
 
     __slots__ = (
         "_cached",
         "_parts4",
         "_parts5",
+        "authorize_deliver",
         "borrow",
         "counters",
         "holding",
@@ -60,6 +64,7 @@ class Sender:
         self.queues = queues
         self.retained = retained
         self.outbox_bytes_max = outbox_bytes_max
+        self.authorize_deliver: Callable[[Session, str], bool] | None = None
         self.sequence = 0
         self.borrow = 0
         self.holding: dict[Outbox, None] = {}
@@ -75,14 +80,14 @@ class Sender:
 
         barrier: number of the batch with the writes of the input that caused it, 0 when there are none.
         """
+        if session.replays is not None:
+            self.overtake(session, out.message.topic)
         local = session.local
         if local is not None:
             assert isinstance(local, LocalSubscriber)
             deliver_local(self, session, local, out, barrier, now)
             return
         sink = session.sink
-        if session.replays is not None:
-            self.overtake(session, out.message.topic)
         if out.qos == 0:
             if sink is not None:
                 self._send_qos0(session, sink, out, now)

@@ -253,8 +253,9 @@ class Client:
             handler.receive_eof(self.world.now)
 
     def thaw(self):
-        """Read again."""
+        """Read again; as an adapter does, the broker is told the time before it is asked for bytes."""
         self.frozen = False
+        self.world.broker.handle_timer(self.world.now)
         self.flush()
         self.world.settle()
 

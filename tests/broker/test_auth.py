@@ -42,7 +42,7 @@ def begin(world, client_id="c", **fields):
     return client
 
 
-# ------------------------------------------------------------------------------------------------- enhanced, on connecting
+# ---------------------------------------------------------------------------------------------- enhanced, on connecting
 
 
 @pytest.mark.spec("MQTT-4.12.0-2", "MQTT-4.12.0-3", "MQTT-4.12.0-5", version="5.0")
@@ -199,7 +199,7 @@ def test_an_auth_without_a_method_in_connect_is_a_protocol_error(policy):
     assert client.closed
 
 
-# ------------------------------------------------------------------------------------------------------------------ anew
+# ----------------------------------------------------------------------------------------------------------------- anew
 
 
 @pytest.mark.spec("MQTT-4.12.1-1", version="5.0")
@@ -292,7 +292,7 @@ def test_a_decision_on_authenticating_anew_that_does_not_come_ends_the_connectio
     assert [e.reason_code for e in world.events(ClientDisconnected)] == [0x87]
 
 
-# --------------------------------------------------------------------------------------------------------------- deferred
+# ------------------------------------------------------------------------------------------------------------- deferred
 
 
 def test_a_deferred_client_is_announced_waits_and_is_let_in(version):

@@ -10,6 +10,7 @@ from mqtt_core.codec import (
     ConnackPacket,
     DisconnectPacket,
     Properties,
+    PubackPacket,
     PublishPacket,
     SubscribeFilter,
     Will,
@@ -64,7 +65,7 @@ def test_there_is_one_connack_and_only_auth_comes_before_it():
     for step in (b"a", b"b"):
         client.send(AuthPacket(0x18, Properties(authentication_method="m", authentication_data=step)))
     client.send(PublishPacket("t", b"x", 1, packet_id=1))
-    assert [type(p).__name__ for p in client.received()] == ["AuthPacket", "AuthPacket", "ConnackPacket", "PubackPacket"]
+    assert [type(p) for p in client.received()] == [AuthPacket, AuthPacket, ConnackPacket, PubackPacket]
     client.send(connect_packet("c"))
     assert [type(p) for p in client.received()] == [DisconnectPacket]
 

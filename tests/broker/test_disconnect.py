@@ -51,7 +51,7 @@ def strict():
     return World(maximum_qos=1, retain_available=False)
 
 
-# ------------------------------------------------------------------------------------------------------- from the broker
+# ------------------------------------------------------------------------------------------------------ from the broker
 
 
 @pytest.mark.parametrize("data,code", FAULTS.values(), ids=FAULTS.keys())
@@ -191,7 +191,7 @@ def test_the_broker_never_states_an_expiry_in_disconnect(world):
     assert disconnect.properties.session_expiry_interval is None
 
 
-# ------------------------------------------------------------------------------------------------------- from the client
+# ------------------------------------------------------------------------------------------------------ from the client
 
 
 def test_disconnect_ends_the_connection_and_what_follows_is_not_read(world, version):
@@ -283,7 +283,7 @@ def test_expiry_0_in_disconnect_deletes_what_is_stored():
     assert world.session("c") is None
 
 
-# --------------------------------------------------------------------------------------------------------------- closing
+# -------------------------------------------------------------------------------------------------------------- closing
 
 
 def test_what_waits_for_the_disk_still_leaves_a_connection_that_closes():

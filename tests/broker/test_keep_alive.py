@@ -130,7 +130,7 @@ def test_one_second_of_keep_alive_is_one_and_a_half_of_silence(world):
     assert client.closed
 
 
-# ------------------------------------------------------------------------------------------ while the broker does not read
+# --------------------------------------------------------------------------------------- while the broker does not read
 
 
 def test_the_clock_stands_still_while_the_broker_does_not_read():

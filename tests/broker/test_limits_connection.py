@@ -71,7 +71,7 @@ def test_a_setting_out_of_range_is_refused(setting):
         BrokerConfig(**setting)
 
 
-# ----------------------------------------------------------------------------------------------------------- connections
+# ---------------------------------------------------------------------------------------------------------- connections
 
 
 def test_a_connection_too_many_is_closed_at_once():
@@ -305,7 +305,7 @@ def test_311_sessions_expire_as_configured():
     assert world.session("c") is None
 
 
-# ------------------------------------------------------------------------------------- limits that the client has stated
+# ------------------------------------------------------------------------------------ limits that the client has stated
 
 
 @pytest.mark.spec("MQTT-3.1.2-24", "MQTT-3.1.2-25", version="5.0")

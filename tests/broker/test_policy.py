@@ -68,7 +68,8 @@ def test_the_right_to_publish_is_asked_once_per_connection_topic_qos_and_retain(
     sink.subscribe("#")
     guarded.policy.asked.clear()
     for _ in range(3):
-        client.send(PublishPacket("t", b"x"), PublishPacket("t", b"x", 1, packet_id=1), PublishPacket("t", b"x", 0, True))
+        client.send(PublishPacket("t", b"x"), PublishPacket("t", b"x", 1, packet_id=1))
+        client.send(PublishPacket("t", b"x", 0, True))
     asked = [question for question in guarded.policy.asked if question[0] == "publish"]
     assert asked == [("publish", "c", "t", 0, False), ("publish", "c", "t", 1, False), ("publish", "c", "t", 0, True)]
 

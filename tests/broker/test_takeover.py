@@ -118,7 +118,7 @@ def test_nobody_is_taken_over_before_the_newcomer_is_accepted():
     assert not older.closed
 
 
-# -------------------------------------------------------------------------------------------------------------- identity
+# ------------------------------------------------------------------------------------------------------------- identity
 
 
 def test_a_session_is_not_for_somebody_else(version):

@@ -94,7 +94,8 @@ def test_without_a_will_nothing_is_published(world, watcher):
 
 
 def test_a_new_connection_brings_a_new_will(world, watcher, version):
-    world.connect("c", version=version, clean=False, will=Will("will/c", b"1"), **kept(version)).send(DisconnectPacket())
+    client = world.connect("c", version=version, clean=False, will=Will("will/c", b"1"), **kept(version))
+    client.send(DisconnectPacket())
     world.connect("c", version=version, clean=False, will=Will("will/c", b"2"), **kept(version)).drop()
     assert watcher.messages() == [PublishPacket("will/c", b"2")]
 
@@ -178,7 +179,8 @@ def test_a_will_on_a_topic_of_the_broker_is_refused(world, topic, version):
 
 @pytest.mark.parametrize("topic", ["a/+/b", "#", "", "a\x00b"])
 def test_a_will_topic_that_is_no_topic_name_is_refused(world, topic):
-    body = b"\x00\x04MQTT\x05\x06\x00\x00\x00\x00\x01c\x00" + len(topic).to_bytes(2, "big") + topic.encode() + b"\x00\x00"
+    will_topic = len(topic).to_bytes(2, "big") + topic.encode()
+    body = b"\x00\x04MQTT\x05\x06\x00\x00\x00\x00\x01c\x00" + will_topic + b"\x00\x00"
     client = world.dial()
     client.send_bytes(bytes([0x10, len(body)]) + body)
     (connack,) = client.received()

@@ -52,7 +52,7 @@ class Listener:
         self._context: ssl.SSLContext | None = config.ssl_context()
         self._handshake_timeout_s = handshake_timeout_s if self._context is not None else None
         self._handshakes_max = handshakes_max
-        self._handshakes: set[asyncio.Task[None]] = set()
+        self._handshakes: dict[asyncio.Task[None], socket.socket] = {}
         suffix = " (TLS)" if self._context is not None else ""
         self.port = 0
         self.addresses: list[str] = []
@@ -80,8 +80,8 @@ class Listener:
                 sock.close()
                 continue
             task = loop.create_task(self._connect(sock))
-            self._handshakes.add(task)
-            task.add_done_callback(self._handshakes.discard)
+            self._handshakes[task] = sock
+            task.add_done_callback(self._handshakes.pop)
             in_a_row += 1
             if in_a_row >= ACCEPTS_PER_TURN:
                 in_a_row = 0
@@ -98,10 +98,17 @@ class Listener:
 
     async def close(self) -> None:
         """Stop listening and end what is not connected yet; connections already made stay."""
-        tasks = [*self._accepting, *self._handshakes]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for accepting in self._accepting:
+            accepting.cancel()
+        await asyncio.gather(*self._accepting, return_exceptions=True)
+        handshakes = dict(self._handshakes)
+        if self._context is not None:  # without TLS a turn of the loop completes them
+            for task in handshakes:
+                task.cancel()
+        await asyncio.gather(*handshakes, return_exceptions=True)
+        for task, sock in handshakes.items():
+            if task.cancelled():
+                sock.close()
         for sock in self._sockets:
             sock.close()
         if self._path is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import inspect
 import socket
 import subprocess
 import threading
@@ -24,21 +25,43 @@ from mqtt_core.codec import (
 LOOPBACK = "127.0.0.1:0"
 
 
+def _loop_factory(name):
+    return pytest.importorskip("uvloop").new_event_loop if name == "uvloop" else None
+
+
+def _run(test, loop_name, args, kwargs):
+    async def checked():
+        await test(*args, **kwargs)
+        await asyncio.sleep(0)  # the callbacks of closed transports
+        return asyncio.all_tasks() - {asyncio.current_task()}
+
+    threads = set(threading.enumerate())
+    with asyncio.Runner(loop_factory=_loop_factory(loop_name)) as runner:
+        assert runner.run(checked()) == set()
+    assert set(threading.enumerate()) <= threads
+
+
 def asyncio_test(test):
     """Run an async test; fail if it leaves a task or a thread behind."""
 
     @functools.wraps(test)
     def run(*args, **kwargs):
-        async def checked():
-            await test(*args, **kwargs)
-            await asyncio.sleep(0)  # the callbacks of closed transports
-            return asyncio.all_tasks() - {asyncio.current_task()}
-
-        threads = set(threading.enumerate())
-        assert asyncio.run(checked()) == set()
-        assert set(threading.enumerate()) <= threads
+        _run(test, "asyncio", args, kwargs)
 
     return run
+
+
+def every_loop_test(test):
+    """As `asyncio_test`, on asyncio's own loop and on uvloop."""
+
+    @functools.wraps(test)
+    def run(*args, loop_name, **kwargs):
+        _run(test, loop_name, args, kwargs)
+
+    signature = inspect.signature(test)
+    more = inspect.Parameter("loop_name", inspect.Parameter.KEYWORD_ONLY)
+    run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), more])
+    return pytest.mark.parametrize("loop_name", ["asyncio", "uvloop"])(run)
 
 
 @contextlib.asynccontextmanager

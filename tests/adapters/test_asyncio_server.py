@@ -26,7 +26,7 @@ from mqtt_core.codec import (
     encode,
 )
 from mqtt_core.persistence import MemoryStore
-from tests.adapters.kit import LOOPBACK, asyncio_test, client, raw_client, read_publish, subscribe
+from tests.adapters.kit import LOOPBACK, client, every_loop_test, raw_client, read_publish, subscribe
 
 
 def make_server(*, store=None, policy=None, on_event=None, **settings):
@@ -41,14 +41,14 @@ def make_server(*, store=None, policy=None, on_event=None, **settings):
 # --------------------------------------------------------------------------------------------------- start and stop
 
 
-@asyncio_test
+@every_loop_test
 async def test_port_0_takes_a_free_port_and_tells_it():
     async with make_server() as server:
         assert server.port > 0
         assert server.addresses == [f"127.0.0.1:{server.port}"]
 
 
-@asyncio_test
+@every_loop_test
 async def test_a_message_goes_from_one_client_to_another():
     async with make_server() as server, client(server, version=4) as subscriber, client(server) as publisher:
         await subscribe(subscriber, "a/+")
@@ -56,7 +56,7 @@ async def test_a_message_goes_from_one_client_to_another():
         assert (await read_publish(subscriber)).payload == b"hello"
 
 
-@asyncio_test
+@every_loop_test
 async def test_a_stopped_server_says_goodbye_and_leaves_nothing():
     async with make_server() as server:
         port = server.port
@@ -73,7 +73,7 @@ async def test_a_stopped_server_says_goodbye_and_leaves_nothing():
         await asyncio.open_connection("127.0.0.1", port)
 
 
-@asyncio_test
+@every_loop_test
 async def test_stopping_twice_and_from_two_tasks_is_stopping_once():
     server = make_server()
     await server.stop()  # never started
@@ -83,14 +83,14 @@ async def test_stopping_twice_and_from_two_tasks_is_stopping_once():
     await server.wait_stopped()
 
 
-@asyncio_test
+@every_loop_test
 async def test_a_server_starts_once():
     async with make_server() as server:
         with pytest.raises(RuntimeError, match="once"):
             await server.start()
 
 
-@asyncio_test
+@every_loop_test
 async def test_a_port_in_use_is_told_with_the_address_and_nothing_stays_open():
     async with make_server() as server:
         second = MqttServer(
@@ -102,7 +102,7 @@ async def test_a_port_in_use_is_told_with_the_address_and_nothing_stays_open():
         assert second.addresses == []
 
 
-@asyncio_test
+@every_loop_test
 async def test_a_client_that_never_closes_does_not_keep_the_server_from_stopping():
     async with make_server(close_timeout_s=0.05) as server:
         sock = raw_client(server)
@@ -115,7 +115,7 @@ async def test_a_client_that_never_closes_does_not_keep_the_server_from_stopping
 # -------------------------------------------------------------------------------------------------------- listeners
 
 
-@asyncio_test
+@every_loop_test
 async def test_several_listeners_serve_one_broker(tmp_path):
     path = str(tmp_path / "mqtt.sock")
     listeners = (ListenerConfig(bind_addr=f"unix:{path}"), ListenerConfig(bind_addr=LOOPBACK))
@@ -131,7 +131,7 @@ async def test_several_listeners_serve_one_broker(tmp_path):
         (tmp_path / "mqtt.sock").stat()
 
 
-@asyncio_test
+@every_loop_test
 async def test_a_unix_socket_in_use_is_not_taken_away_and_a_stale_one_is_replaced(tmp_path):
     path = tmp_path / "mqtt.sock"
     async with make_server(bind_addr=f"unix:{path}"):
@@ -144,7 +144,7 @@ async def test_a_unix_socket_in_use_is_not_taken_away_and_a_stale_one_is_replace
         pass
 
 
-@asyncio_test
+@every_loop_test
 async def test_a_file_that_is_no_socket_is_left_alone(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("keep me")
@@ -153,7 +153,7 @@ async def test_a_file_that_is_no_socket_is_left_alone(tmp_path):
     assert path.read_text() == "keep me"
 
 
-@asyncio_test
+@every_loop_test
 async def test_tls_with_certificate_files(certificates):
     settings = {"tls_cert_file": certificates["server"], "tls_key_file": certificates["server-key"]}
     async with make_server(**settings) as server:
@@ -169,7 +169,7 @@ async def test_tls_with_certificate_files(certificates):
             assert await subscriber.read() is None
 
 
-@asyncio_test
+@every_loop_test
 async def test_mutual_tls_refuses_a_client_without_a_certificate(certificates):
     settings = {
         "tls_cert_file": certificates["server"],
@@ -186,7 +186,34 @@ async def test_mutual_tls_refuses_a_client_without_a_certificate(certificates):
             pass
 
 
-@asyncio_test
+@every_loop_test
+async def test_a_tls_handshake_that_hangs_is_bounded_and_does_not_outlive_the_server(certificates):
+    settings = {"tls_cert_file": certificates["server"], "tls_key_file": certificates["server-key"]}
+    async with make_server(**settings, connect_timeout_s=0.1) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        assert await reader.read() == b""  # the time for it is over
+        writer.close()
+    async with make_server(**settings) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        await server.stop()
+        with contextlib.suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        writer.close()
+
+
+@every_loop_test
+async def test_unfinished_tls_handshakes_count_against_the_connection_limit(certificates):
+    settings = {"tls_cert_file": certificates["server"], "tls_key_file": certificates["server-key"]}
+    async with make_server(**settings, max_connections=2) as server:
+        hanging = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(2)]
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        with contextlib.suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        for _, used in [*hanging, (reader, writer)]:
+            used.close()
+
+
+@every_loop_test
 async def test_a_certificate_that_does_not_fit_its_key_refuses_the_start(certificates):
     settings = {"tls_cert_file": certificates["server"], "tls_key_file": certificates["client-key"]}
     with pytest.raises(ConfigError, match="tls_cert_file: cannot use"):
@@ -196,7 +223,7 @@ async def test_a_certificate_that_does_not_fit_its_key_refuses_the_start(certifi
 # ----------------------------------------------------------------------------------------------------------- limits
 
 
-@asyncio_test
+@every_loop_test
 async def test_the_connection_limit_closes_the_one_above_it_and_counts_it():
     async with make_server(max_connections=1) as server:
         async with client(server) as first:
@@ -213,7 +240,7 @@ async def test_the_connection_limit_closes_the_one_above_it_and_counts_it():
             pass
 
 
-@asyncio_test
+@every_loop_test
 async def test_a_connection_that_says_nothing_is_closed_in_time():
     async with make_server(connect_timeout_s=0.05) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
@@ -221,7 +248,7 @@ async def test_a_connection_that_says_nothing_is_closed_in_time():
         writer.close()
 
 
-@asyncio_test
+@every_loop_test
 async def test_a_frozen_reader_costs_bounded_memory_and_delays_nobody():
     async with make_server(outbox_bytes_max=200_000, write_buffer_bytes=20_000) as server:
         loop = asyncio.get_running_loop()
@@ -242,7 +269,7 @@ async def test_a_frozen_reader_costs_bounded_memory_and_delays_nobody():
             frozen.close()
 
 
-@asyncio_test
+@every_loop_test
 async def test_a_publisher_is_not_read_while_its_own_acknowledgements_do_not_drain():
     async with make_server(outbox_bytes_max=20_000, write_buffer_bytes=1000) as server:
         loop = asyncio.get_running_loop()
@@ -250,7 +277,8 @@ async def test_a_publisher_is_not_read_while_its_own_acknowledgements_do_not_dra
         await loop.sock_sendall(sock, encode(ConnectPacket("x"), 5))
         assert await loop.sock_recv(sock, 1000)
         (link,) = server._links
-        flood = asyncio.create_task(loop.sock_sendall(sock, b"\xc0\x00" * 4_000_000))
+        link._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        flood = asyncio.create_task(loop.sock_sendall(sock, b"\xc0\x00" * 1_000_000))
         while link.reading:
             await asyncio.sleep(0.001)
         assert not flood.done()
@@ -282,7 +310,7 @@ class BuggyPolicy:
         return True
 
 
-@asyncio_test
+@every_loop_test
 async def test_a_bug_met_by_one_client_ends_that_client_only(caplog):
     async with make_server(policy=BuggyPolicy()) as server, client(server) as good, client(server) as bad:
         await bad.write(PublishPacket("bug", b""))
@@ -294,7 +322,7 @@ async def test_a_bug_met_by_one_client_ends_that_client_only(caplog):
         assert (await read_publish(good)).payload == b"x"
 
 
-@asyncio_test
+@every_loop_test
 async def test_a_reason_is_not_lost_when_the_peer_was_still_sending():
     async with make_server() as server, client(server) as peer:
         await peer.write_bytes(b"\xf0\x02\x00\x00" + bytes(1_000_000))
@@ -303,7 +331,7 @@ async def test_a_reason_is_not_lost_when_the_peer_was_still_sending():
         assert goodbye.reason_code >= 0x80
 
 
-@asyncio_test
+@every_loop_test
 async def test_on_event_hears_of_clients_and_may_fail(caplog):
     heard = []
 
@@ -342,7 +370,7 @@ class BrokenStore(MemoryStore):
         raise StorageError("the disk is full")
 
 
-@asyncio_test
+@every_loop_test
 async def test_nothing_is_acknowledged_before_it_is_durable():
     store = SlowStore()
     async with make_server(store=store) as server:
@@ -363,7 +391,7 @@ async def test_nothing_is_acknowledged_before_it_is_durable():
             assert (await read_publish(subscriber)).payload == b"x"
 
 
-@asyncio_test
+@every_loop_test
 async def test_a_store_that_fails_stops_the_server_without_an_acknowledgement():
     server = make_server(store=BrokenStore())
     await server.start()
@@ -377,7 +405,7 @@ async def test_a_store_that_fails_stops_the_server_without_an_acknowledgement():
     assert server.connections == 0
 
 
-@asyncio_test
+@every_loop_test
 async def test_a_session_survives_the_server_in_its_store():
     store = MemoryStore()
     async with make_server(store=store) as server:
@@ -393,7 +421,7 @@ async def test_a_session_survives_the_server_in_its_store():
 # ------------------------------------------------------------------------------------------------- in-process verbs
 
 
-@asyncio_test
+@every_loop_test
 async def test_the_host_publishes_and_subscribes_without_a_socket():
     async with make_server() as server, client(server) as peer:
         subscription = server.subscribe("from/+", qos=1)
@@ -408,7 +436,7 @@ async def test_the_host_publishes_and_subscribes_without_a_socket():
         assert await subscription.get() is None
 
 
-@asyncio_test
+@every_loop_test
 async def test_an_in_process_subscription_ends_with_the_server():
     async with make_server() as server:
         subscription = server.subscribe("#")
@@ -424,7 +452,7 @@ async def test_an_in_process_subscription_ends_with_the_server():
         assert seen == [b"1"]
 
 
-@asyncio_test
+@every_loop_test
 async def test_manual_acknowledgement_keeps_a_message_until_it_is_done_with():
     async with make_server() as server:
         subscription = server.subscribe("#", qos=1, manual_ack=True)
@@ -434,7 +462,7 @@ async def test_manual_acknowledgement_keeps_a_message_until_it_is_done_with():
         assert server.broker.counters.queued_messages == 0
 
 
-@asyncio_test
+@every_loop_test
 async def test_the_host_disconnects_a_client_with_a_reason():
     async with make_server() as server, client(server, "x") as peer:
         assert server.disconnect("x", ReasonCode.ADMINISTRATIVE_ACTION)
@@ -443,7 +471,7 @@ async def test_the_host_disconnects_a_client_with_a_reason():
         assert not server.disconnect("nobody")
 
 
-@asyncio_test
+@every_loop_test
 async def test_other_threads_publish_subscribe_and_disconnect():
     async with make_server(store=MemoryStore()) as server, client(server, "x") as peer:
         await subscribe(peer, "to/peer")
@@ -469,7 +497,7 @@ async def test_other_threads_publish_subscribe_and_disconnect():
         await asyncio.get_running_loop().shutdown_default_executor()
 
 
-@asyncio_test
+@every_loop_test
 async def test_the_threadsafe_verbs_refuse_the_loops_own_thread_and_a_stopped_server():
     async with make_server() as server:
         with pytest.raises(RuntimeError, match="other threads"):
@@ -478,7 +506,7 @@ async def test_the_threadsafe_verbs_refuse_the_loops_own_thread_and_a_stopped_se
         server.threadsafe.publish("a")
 
 
-@asyncio_test
+@every_loop_test
 async def test_a_thread_waiting_for_messages_is_freed_when_the_server_stops():
     async with make_server() as server:
         ready, received = threading.Event(), threading.Event()

@@ -231,30 +231,46 @@ class SqliteFile:
         return self._index.crowded() or self._free > 2 * _FREE_BYTES + self._index.log_bytes // 8
 
     def tidy(self) -> None:
-        """One slice of making the file smaller: move old live records, give free space back."""
+        """One slice of making the file smaller: move old live records, or give free space back."""
 
         def work(connection: sqlite3.Connection) -> None:
             self._move(connection, _TIDY_BYTES)
             self._drop(connection)
-            (pages,) = connection.execute("PRAGMA freelist_count").fetchone()
-            spare = pages - (_FREE_BYTES + self._index.log_bytes // 8) // PAGE_BYTES
-            if spare > 0:
-                pages -= min(spare, _TIDY_BYTES // PAGE_BYTES)
-                connection.execute(f"PRAGMA incremental_vacuum({_TIDY_BYTES // PAGE_BYTES})").fetchall()
-            self._free = pages * PAGE_BYTES
 
-        self._transact(work)
+        if self._index.crowded():
+            self._transact(work)
+        else:
+            self._guard(self._vacuum)
+
+    def _vacuum(self, connection: sqlite3.Connection) -> None:
+        (pages,) = connection.execute("PRAGMA freelist_count").fetchone()
+        spare = pages - (_FREE_BYTES + self._index.log_bytes // 8) // PAGE_BYTES
+        if spare > 0:
+            spare = min(spare, _TIDY_BYTES // PAGE_BYTES)
+            # The pragma gives a row without columns per page, and execute() would stop after the first.
+            connection.executescript(f"PRAGMA incremental_vacuum({spare})")
+            pages -= spare
+        self._free = pages * PAGE_BYTES
+        if not self.untidy:
+            # Only a checkpoint cuts the file off.
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def _transact(self, work: Callable[[sqlite3.Connection], None]) -> None:
-        if self._failure:
-            raise StorageError(self._failure)
-        connection = self._connection
-        if connection is None:
-            raise StorageError(f"{self.path} is not open")
-        try:
+        def transaction(connection: sqlite3.Connection) -> None:
             connection.execute("BEGIN IMMEDIATE")
             work(connection)
             connection.execute("COMMIT")
+
+        self._guard(transaction)
+
+    def _guard(self, work: Callable[[sqlite3.Connection], None]) -> None:
+        """Do something that writes, unless that has failed before; a transaction that fails is never finished."""
+        if self._failure:
+            raise StorageError(self._failure)
+        if self._connection is None:
+            raise StorageError(f"{self.path} is not open")
+        try:
+            work(self._connection)
         except BaseException as error:
             self._failure = f"{self.path}: writing failed, nothing more is written: {error}"
             if isinstance(error, sqlite3.Error | StorageError):

@@ -504,9 +504,9 @@ def test_a_file_shrinks_when_its_messages_are_gone(tmp_path):
     slices = 0
     while store.tidy_sync():
         slices += 1
-    store.close_sync()
     assert file_bytes(path) < 20 * MIB
-    assert slices > 10
+    store.close_sync()
+    assert 10 < slices < 200
 
 
 def test_a_host_without_a_loop_uses_the_blocking_methods_through_the_same_verbs(tmp_path):

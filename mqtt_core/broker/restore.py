@@ -74,7 +74,7 @@ def _restore_queue(state: BrokerState, session: Session, entries: list[EntryReco
     for entry in entries:
         out = _outgoing(entry)
         queue.append(out)
-        size += len(out.message.topic) + len(out.message.payload)
+        size += out.message.size()
     session.queue = queue
     session.queue_bytes = size
     state.counters.queued_messages += len(queue)

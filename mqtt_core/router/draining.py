@@ -2,8 +2,8 @@
 
 Laws. The order is: what a resumed connection has to see again, then the queue, then retained messages. PUBREL waits for
 nobody. One input moves at most SLICE_MAX messages; a session with more to send is put on `sender.unfinished` and the
-broker comes back to it at once. Retained replays do not count against the queue limit: they are walked with a cursor, and
-a newer live message on a topic cancels its pending replay.
+broker comes back to it at once. Retained replays do not count against the queue limit: they are walked with a
+cursor, and a newer live message on a topic cancels its pending replay.
 """
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ def drain(sender: Sender, session: Session, now: float) -> None:
             _resend(sender, session, sink, flow.next_resend(), now)
         elif session.queue:
             entry = session.queue[0]
-            if isinstance(entry, bytes):
+            if isinstance(entry, bytes) and sender.authorize_deliver is None:
                 budget -= _send_frames(sender, session, sink, session.queue, budget)
             else:
                 budget -= 1
                 session.queue.popleft()
-                _send_queued(sender, session, sink, entry, now)
+                out = _as_outgoing(entry, session.version, 0) if isinstance(entry, bytes) else entry
+                _send_queued(sender, session, sink, out, now)
         elif session.replays is None:
             break
         else:
-            limit = min(budget, flow.room(), REPLAY_MAX)
-            budget -= 1 + _replay(sender, session, session.replays[0], limit, now)
+            budget -= _replay(sender, session, session.replays[0], budget, now)
     session.update_direct()
     if budget <= 0 and not session.direct:
         sender.unfinished[session] = None
@@ -106,10 +106,14 @@ def _send_frames(
 
 def _send_queued(sender: Sender, session: Session, sink: Outbox, out: Outgoing, now: float) -> None:
     message = out.message
-    sender.queues.taken(session, 1, len(message.topic) + len(message.payload))
+    sender.queues.taken(session, 1, message.size())
     if message.expires_at and message.expires_at <= now:
         sender.forget_queued(session, out)  # [MQTT-3.3.2-5 v5]
         sender.counters.dropped_expired += 1
+        return
+    if sender.authorize_deliver is not None and not sender.authorize_deliver(session, message.topic):
+        sender.forget_queued(session, out)
+        sender.counters.dropped_not_authorized += 1
         return
     parts = sender.parts(session, out, now)
     if session.packet_size_max and parts.size > session.packet_size_max:
@@ -140,17 +144,25 @@ def _resend(sender: Sender, session: Session, sink: Outbox, packet_id: int, now:
 
 
 def _replay(sender: Sender, session: Session, cursor: ReplayCursor, limit: int, now: float) -> int:
-    """Send a piece of the retained messages a new subscription asks for; returns how many topics were visited."""
+    """Send some of the retained messages a new subscription asks for; returns how much of `limit` that used up."""
     subscription = cursor.subscription
-    found, position = sender.retained.matching_slice(subscription.filter, cursor.position, limit)
+    if not cursor.found and not cursor.walked:
+        cursor.found, cursor.position = sender.retained.matching_slice(
+            subscription.filter, cursor.position, REPLAY_MAX
+        )
+        cursor.found.reverse()
+        cursor.walked = cursor.position is None
     ids = (subscription.subscription_id,) if subscription.subscription_id and session.version == V5 else ()
     local = session.local
     allowed = sender.authorize_deliver
-    for topic, message in found:
+    used = 1
+    while cursor.found and used <= limit and _has_room(sender, session):
+        topic, message = cursor.found.pop()
+        used += 1
         if (
             message.sequence > cursor.since
             or topic in cursor.overtaken
-            or (message.expires_at and message.expires_at <= now)
+            or sender.retained.get(topic, now) is not message
             or (allowed is not None and not allowed(session, topic))
         ):
             continue
@@ -162,14 +174,23 @@ def _replay(sender: Sender, session: Session, cursor: ReplayCursor, limit: int, 
         elif session.sink is not None:
             sender.start(session, session.sink, out, 0, now)
     sender.end_fan_out()
-    if position is None:
+    if cursor.walked and not cursor.found:
         assert session.replays is not None
         session.replays.remove(cursor)
         if not session.replays:
             session.replays = None
-    else:
-        cursor.position = position
-    return len(found)
+    return used
+
+
+def _has_room(sender: Sender, session: Session) -> bool:
+    """Is there quota, and room where the messages of this session go?"""
+    if session.outgoing.room() <= 0:
+        return False
+    local = session.local
+    if local is not None:
+        assert isinstance(local, LocalSubscriber)
+        return not local.full()
+    return session.sink is not None and session.sink.size < sender.outbox_bytes_max
 
 
 def _own_copy(sender: Sender, session: Session, message: Message) -> Message:
@@ -208,7 +229,7 @@ def _drain_local(sender: Sender, session: Session, local: LocalSubscriber, now: 
             out = session.queue.popleft()
             assert isinstance(out, Outgoing)
             message = out.message
-            sender.queues.taken(session, 1, len(message.topic) + len(message.payload))
+            sender.queues.taken(session, 1, message.size())
             if message.expires_at and message.expires_at <= now:
                 sender.counters.dropped_expired += 1
                 sender.forget_queued(session, out)
@@ -220,7 +241,6 @@ def _drain_local(sender: Sender, session: Session, local: LocalSubscriber, now: 
         elif session.replays is None:
             break
         else:
-            limit = min(local.room(), flow.room(), REPLAY_MAX)
-            budget -= _replay(sender, session, session.replays[0], limit, now)
+            budget -= _replay(sender, session, session.replays[0], budget, now)
     if budget <= 0:
         sender.unfinished[session] = None

@@ -84,10 +84,6 @@ class LocalSubscriber:
         self._size_max = size_max
         self._committed = 0
 
-    def room(self) -> int:
-        """How many more messages fit before the host takes some."""
-        return self._size_max - len(self._messages)
-
     def full(self) -> bool:
         """True when nothing more fits before the host takes its messages."""
         return len(self._messages) >= self._size_max

@@ -1,7 +1,7 @@
 """Messages that wait for a session: the queue's limits and its books.
 
-Laws. A queue is bounded in messages and bytes, and all queues together in bytes; when there is no room the newest message
-is dropped and counted, with one event per episode, and the publisher is acknowledged all the same. An entry is an
+Laws. A queue is bounded in messages and bytes, and all queues together in bytes; when there is no room the newest
+message is dropped and counted, with one event per episode, and the publisher is acknowledged all the same. An entry is an
 `Outgoing`, or the very frame that came in where the bulk path passed it on.
 """
 from __future__ import annotations
@@ -21,7 +21,8 @@ __all__ = ["SessionQueues"]
 class SessionQueues:
     """The queues of all sessions of one broker.
 
-    messages_max, bytes_max: bounds of one queue; all_bytes_max: of all together; bytes are those of topic and payload.
+    messages_max, bytes_max: bounds of one queue; all_bytes_max: of all together; bytes are those of topics, payloads
+    and properties.
     """
 
     __slots__ = ("_counters", "_events", "_journal", "all_bytes_max", "bytes_max", "messages_max")
@@ -44,7 +45,7 @@ class SessionQueues:
 
     def enqueue(self, session: Session, out: Outgoing, now: float) -> None:
         """A message joins the end of a session's queue, or is dropped where there is no room."""
-        size = len(out.message.topic) + len(out.message.payload)
+        size = out.message.size()
         if not self._has_room(session, size, now):
             return
         if session.stored:

@@ -26,7 +26,8 @@ STALE_MIN: Final = 64
 class RetainStore:
     """Retained messages by topic (section 3.3.1.3).
 
-    messages_max, bytes_max: bounds on number and on bytes of topics, payloads and properties; a new message beyond them is not kept.
+    messages_max, bytes_max: bounds on number and on bytes of topics, payloads and properties; a new message beyond them
+    is not kept.
     """
 
     __slots__ = ("_deadlines", "_messages", "bytes", "bytes_max", "messages_max")
@@ -45,7 +46,7 @@ class RetainStore:
         return self._messages.get(topic) is not None
 
     def store(self, message: Message) -> int:
-        """Keep a message with RETAIN 1, or delete by an empty payload. Returns STORED, REMOVED, REFUSED or UNCHANGED."""
+        """Keep a message with RETAIN 1, or delete by an empty payload: STORED, REMOVED, REFUSED or UNCHANGED."""
         if not message.payload:
             return REMOVED if self.remove(message.topic) else UNCHANGED  # [MQTT-3.3.1-6 v5] [MQTT-3.3.1-10 v3.1.1]
         old = self._messages.set(message.topic, message)  # [MQTT-3.3.1-5]

@@ -15,7 +15,7 @@ from collections import deque
 from typing import Final
 
 from mqtt_core.codec.types import V5
-from mqtt_core.session.message import Outgoing
+from mqtt_core.session.message import Message, Outgoing
 from mqtt_core.session.qos import IncomingFlow, OutgoingFlow
 from mqtt_core.session.record import SessionRecord, SubscriptionRecord, WillRecord
 from mqtt_core.topic_matcher.names import Cursor
@@ -83,17 +83,19 @@ class Subscription:
 class ReplayCursor:
     """Retained messages still to be sent because of one new subscription.
 
-    `position` is where the walk through the retained messages goes on; `since` the broker's message number at the
-    time of subscribing: what was retained later has been delivered live. `overtaken` are topics on which a newer
-    live message went out.
+    `found` are those that the walk has come upon last, in reverse; `position` is where it goes on, and `walked` says
+    that it is over. `since` is the broker's message number at the time of subscribing: what was retained later has
+    been delivered live. `overtaken` are topics on which a newer live message went out.
     """
 
-    __slots__ = ("overtaken", "position", "since", "subscription")
+    __slots__ = ("found", "overtaken", "position", "since", "subscription", "walked")
 
     def __init__(self, subscription: Subscription, since: int) -> None:
         self.subscription = subscription
         self.since = since
         self.position: Cursor | None = None
+        self.walked = False
+        self.found: list[tuple[str, Message]] = []
         self.overtaken: dict[str, None] = {}
 
 

@@ -55,18 +55,13 @@ def wait_until_ready(process: subprocess.Popen[bytes], log: Path, port: int) -> 
     raise AssertionError(f"the broker did not get ready: {log.read_text()}")
 
 
-@pytest.fixture(scope="session")
-def broker(tmp_path_factory) -> Iterator[Address]:
-    command = os.environ.get("MQTT_INTEROP_BROKER", OURS)
+@contextlib.contextmanager
+def running(command: str, log: Path) -> Iterator[Address]:
+    """A broker in a process of its own; it must still be there in the end."""
     port = free_port() if "{port}" in command else 0
+    arguments = shlex.split(command.replace("{port}", str(port)))
     # A file, not a pipe: nobody reads what the broker writes, and it must never block.
-    log = tmp_path_factory.mktemp("broker") / "log"
-    with (
-        log.open("wb") as output,
-        subprocess.Popen(
-            shlex.split(command.replace("{port}", str(port))), stdout=output, stderr=subprocess.STDOUT
-        ) as process,
-    ):
+    with log.open("wb") as output, subprocess.Popen(arguments, stdout=output, stderr=subprocess.STDOUT) as process:
         try:
             yield Address(HOST, wait_until_ready(process, log, port))
             assert process.poll() is None, f"the broker ended during the tests: {log.read_text()}"
@@ -75,18 +70,36 @@ def broker(tmp_path_factory) -> Iterator[Address]:
             process.wait(timeout=START_S)
 
 
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory) -> Iterator[Address]:
+    """The broker under test."""
+    with running(os.environ.get("MQTT_INTEROP_BROKER", OURS), tmp_path_factory.mktemp("broker") / "log") as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def mosquitto(tmp_path_factory) -> Iterator[Address]:
+    """The broker that our own clients are tried against."""
+    with running("mosquitto -p {port}", tmp_path_factory.mktemp("mosquitto") / "log") as address:
+        yield address
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
 
 
 @pytest.fixture
-async def client_of(broker: Address) -> AsyncIterator[Callable[[type[Client]], Client]]:
-    """Makes clients towards the broker under test; those that a test leaves open are dropped."""
+async def client_of(request, partner: type[Client]) -> AsyncIterator[Callable[[type[Client]], Client]]:
+    """Makes clients of any partner, towards the broker that the test's partner is tried against.
+
+    Clients that a test leaves open are dropped.
+    """
+    address: Address = request.getfixturevalue("mosquitto" if partner.ours else "broker")
     clients: list[Client] = []
 
-    def make(partner: type[Client]) -> Client:
-        clients.append(partner(broker.host, broker.port))
+    def make(kind: type[Client]) -> Client:
+        clients.append(kind(address.host, address.port))
         return clients[-1]
 
     yield make

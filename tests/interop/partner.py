@@ -41,6 +41,7 @@ class Options:
 class Client(ABC):
     """One client towards one broker. `connect` may be called again after `drop` or `disconnect`."""
 
+    ours: ClassVar[bool] = False  # our own client, which is tried against mosquitto
     keeps_sessions: ClassVar[bool] = True
     asks_for_will: ClassVar[frozenset[str]] = frozenset()  # versions in which it leaves with DISCONNECT 0x04
 
@@ -84,6 +85,10 @@ class Client(ABC):
     @abstractmethod
     async def publish(self, message: Message) -> None:
         """Publish and wait until the flow of the message's QoS is complete."""
+
+    def shown(self, message: Message) -> Message:
+        """The message with what this partner shows of it."""
+        return message
 
     async def receive(self, count: int = 1) -> list[Message]:
         """The next messages; fails when they do not come."""

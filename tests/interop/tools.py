@@ -86,8 +86,8 @@ class Mosquitto(Tool):
 
     def subscriber_command(self, pattern: str, qos: int) -> list[str]:
         command = self.common("mosquitto_sub", self.options.client_id)
-        # -d tells of the SUBACK; stdbuf because the program writes to a pipe.
-        command = ["stdbuf", "-oL", *command, "-d", "-t", pattern, "-q", str(qos), "-F", "msg\\t%t\\t%q\\t%r\\t%p"]
+        # stdbuf because the program writes to a pipe.
+        command = ["stdbuf", "-oL", *command, *self.output_options(), "-t", pattern, "-q", str(qos)]
         if self.options.keep and not self.options.clean:
             command += ["-c"]
         if will := self.options.will:
@@ -101,6 +101,10 @@ class Mosquitto(Tool):
             ]
             command += ["--will-retain"] if will.retain else []
         return command
+
+    def output_options(self) -> list[str]:
+        """What makes the subscriber tell of the SUBACK, and of all there is to know of a message."""
+        return ["-d", "-F", "msg\\t%t\\t%q\\t%r\\t%p"]
 
     def publisher_command(self, message: Message) -> list[str]:
         command = self.common("mosquitto_pub", self.options.client_id + "-pub")

@@ -278,7 +278,7 @@ async def test_a_publisher_is_not_read_while_its_own_acknowledgements_do_not_dra
         assert await loop.sock_recv(sock, 1000)
         (link,) = server._links
         link._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-        flood = asyncio.create_task(loop.sock_sendall(sock, b"\xc0\x00" * 1_000_000))
+        flood = asyncio.create_task(loop.sock_sendall(sock, b"\xc0\x00" * 10_000_000))
         while link.reading:
             await asyncio.sleep(0.001)
         assert not flood.done()

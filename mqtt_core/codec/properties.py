@@ -135,9 +135,7 @@ class Properties:
         return properties_from_values(values)
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Properties):
-            return NotImplemented
-        return self.values == other.values
+        return self.values == other.values if isinstance(other, Properties) else NotImplemented
 
     def __hash__(self) -> int:
         return hash(tuple(sorted(self.values.items())))
@@ -382,6 +380,8 @@ def _decode_values(data: bytes, pos: int, end: int, packet: int) -> dict[int, An
             values[identifier], pos = read_binary(data, pos, end)
         else:
             values[identifier], pos = _read_number(data, pos, end, identifier)
+            if kind == KIND_FLAG:
+                values[identifier] = values[identifier] == 1
     if pairs:
         values[USER_PROPERTY] = tuple(pairs)
     if identifiers:
@@ -390,7 +390,7 @@ def _decode_values(data: bytes, pos: int, end: int, packet: int) -> dict[int, An
 
 
 def _read_number(data: bytes, pos: int, end: int, identifier: int) -> tuple[int, int]:
-    """Read a number of fixed width and check its range; a flag comes back as a bool."""
+    """Read a number of fixed width and check its range."""
     kind = KIND_OF[identifier]
     stop = pos + WIDTH_OF_KIND[kind]
     if stop > end:  # [MUST-2.2.2-1 v5]
@@ -407,7 +407,7 @@ def _read_number(data: bytes, pos: int, end: int, identifier: int) -> tuple[int,
     if number < LOWEST_OF[identifier]:
         # [MQTT-3.3.2-8 v5] [MUST-3.1.2.11.3-2 v5] [MUST-3.1.2.11.4-2 v5] [MUST-3.2.2.3.3-2 v5] [MUST-3.2.2.3.6-2 v5]
         raise ProtocolError(0x94 if identifier == TOPIC_ALIAS else 0x82, f"{NAME_OF[identifier]} is {number}")
-    return (number == 1 if kind == KIND_FLAG else number), stop
+    return number, stop
 
 
 def encode_properties(properties: Properties, packet: int) -> bytes:

@@ -5,7 +5,42 @@ readable through `Broker.counters`.
 """
 from __future__ import annotations
 
+from typing import Final
+
 __all__ = ["Counters"]
+
+_NAMES: Final = (
+    "bulk_frames",
+    "bytes_received",
+    "bytes_sent",
+    "clients_maximum",
+    "connections_accepted",
+    "connections_refused",
+    "dropped_by_client",
+    "dropped_expired",
+    "dropped_local",
+    "dropped_not_authorized",
+    "dropped_outbox",
+    "dropped_queue",
+    "dropped_retained",
+    "dropped_too_large",
+    "events_dropped",
+    "keep_alive_timeouts",
+    "messages_received",
+    "messages_sent",
+    "protocol_errors",
+    "publish_bytes_received",
+    "publish_bytes_sent",
+    "publish_received",
+    "publish_sent",
+    "queued_bytes",
+    "queued_messages",
+    "send_timeouts",
+    "sessions_expired",
+    "sessions_taken_over",
+    "socket_connections",
+    "wills_published",
+)
 
 
 class Counters:
@@ -15,38 +50,7 @@ class Counters:
     `publish_bytes_*` their payloads; `messages_*` count packets of any type. `dropped_*` name the limit or rule.
     """
 
-    __slots__ = (
-        "bulk_frames",
-        "bytes_received",
-        "bytes_sent",
-        "clients_maximum",
-        "connections_accepted",
-        "connections_refused",
-        "dropped_by_client",
-        "dropped_expired",
-        "dropped_local",
-        "dropped_not_authorized",
-        "dropped_outbox",
-        "dropped_queue",
-        "dropped_retained",
-        "dropped_too_large",
-        "events_dropped",
-        "keep_alive_timeouts",
-        "messages_received",
-        "messages_sent",
-        "protocol_errors",
-        "publish_bytes_received",
-        "publish_bytes_sent",
-        "publish_received",
-        "publish_sent",
-        "queued_bytes",
-        "queued_messages",
-        "send_timeouts",
-        "sessions_expired",
-        "sessions_taken_over",
-        "socket_connections",
-        "wills_published",
-    )
+    __slots__ = _NAMES
 
     def __init__(self) -> None:
         self.bulk_frames = 0
@@ -82,7 +86,7 @@ class Counters:
 
     def as_dict(self) -> dict[str, int]:
         """All counters by name."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: getattr(self, name) for name in _NAMES}
 
     def dropped(self) -> int:
         """Messages that did not reach a subscriber because a limit or a rule dropped them."""

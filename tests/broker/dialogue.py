@@ -16,17 +16,15 @@ def lasting(world, client_id, version=5, *filters, **fields):
     """A client whose session outlives its connections, new or resumed; subscribed to filters at QoS 2."""
     if version == 5:
         fields.setdefault("session_expiry_interval", LASTING_S)
-    client = world.connect(client_id, version=version, clean=False, **fields)
-    if filters:
-        subscribe(client, *filters)
-    return client
+    return fleeting(world, client_id, version, *filters, clean=False, **fields)
 
 
-def fleeting(world, client_id, version=5, *filters, **fields):
-    """A client whose session ends with its connection; subscribed to filters at QoS 2."""
+def fleeting(world, client_id, version=5, *filters, frozen=False, **fields):
+    """A client whose session ends with its connection; subscribed to filters at QoS 2, then frozen if it is to be."""
     client = world.connect(client_id, version=version, **fields)
     if filters:
         subscribe(client, *filters)
+    client.frozen = frozen
     return client
 
 

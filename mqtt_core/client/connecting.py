@@ -135,16 +135,12 @@ class Connecting:
         link.give_up_at = float("inf")
         session.connected = True
         session.connected_at = now
-        lost = None
-        if packet.session_present:
-            if not self.established:
-                # Nothing is known of the identifiers an earlier process used; a random start avoids them.
-                session.outgoing.ids.last = int(self.rng.random() * PACKET_ID_MAX)
-        else:
-            lost = self._start_anew()  # [MQTT-3.2.2-5 v5]
         state.events.append(Connected(packet.session_present, session.client_id, link.keep_alive_s, properties))
-        if lost is not None:
-            state.events.append(lost)
+        if not packet.session_present:
+            self._start_anew()  # [MQTT-3.2.2-5 v5]
+        elif not self.established:
+            # Nothing is known of the identifiers an earlier process used; a random start avoids them.
+            session.outgoing.ids.last = int(self.rng.random() * PACKET_ID_MAX)
         self.established = self.opened = True
         self.subscribing.link_opened(session_present=packet.session_present)
         if packet.session_present:
@@ -152,12 +148,11 @@ class Connecting:
         else:
             self.sending.drain(now)
 
-    def _start_anew(self) -> SessionLost | None:
+    def _start_anew(self) -> None:
         republished, completed = self.sending.start_anew()
         forgotten = self.receiving.start_anew()
-        if not self.established or not (self.state.config.persistent or republished or completed or forgotten):
-            return None
-        return SessionLost(republished, completed, forgotten)
+        if self.established and (self.state.config.persistent or republished or completed or forgotten):
+            self.state.events.append(SessionLost(republished, completed, forgotten))
 
     def _take_limits(self, link: Link, properties: Properties) -> None:
         config = self.state.config

@@ -42,6 +42,10 @@ class Wire:
         """A new connection, accepted; returns the events of that."""
         self.events()
         self.connect()
+        return self.open_now(present=present, **properties)
+
+    def open_now(self, *, present=False, **properties):
+        """CONNACK for a connection that was begun; returns the events of that."""
         self.receive(ConnackPacket(0, present, Properties(**properties)))
         events = self.events()
         assert isinstance(events[0], Connected), events

@@ -60,12 +60,7 @@ def test_will_and_credentials_of_5_follow_in_order():
     frame = wire.raw()
     assert frame[9] == 0x02 | 0x04 | 2 << 3 | 0x20 | 0x40 | 0x80
     assert frame.endswith(
-        b"\x00\x01c"
-         b"\x05\x18\x00\x00\x00\x05"
-         b"\x00\x04w/\xc3\xa9"
-         b"\x00\x04gone"
-         b"\x00\x02\xc3\xbc"
-         b"\x00\x02\x00p"
+        b"\x00\x01c\x05\x18\x00\x00\x00\x05\x00\x04w/\xc3\xa9\x00\x04gone\x00\x02\xc3\xbc\x00\x02\x00p"
     )
 
 

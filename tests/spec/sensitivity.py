@@ -152,19 +152,19 @@ def main() -> int:
     options = parser.parse_args()
     found = survey()
     lines = tagged_lines(found, set(options.only))
-    unguarded, idle = [], []
+    unguarded: list[str] = []
+    idle: list[str] = []
     for line in run(lines, found, options.jobs):
         if not line.tried:
-            idle.append(line)
-            verdict = "nothing to disable"
-        else:
-            unguarded += [f"{key[0]} of {key[1]} at {line} ({', '.join(line.tried)})" for key in line.unguarded]
-            verdict = "UNGUARDED" if line.unguarded else "noticed"
-        print(f"{line}: {', '.join(f'{i} {v}' for i, v in line.keys)}: {verdict}", flush=True)
+            idle.append(str(line))
+        missed = [f"{id_} of {version}" for id_, version in line.unguarded]
+        unguarded += [f"{statement} at {line} ({', '.join(line.tried)})" for statement in missed]
+        verdict = f"UNGUARDED {', '.join(missed)}" if missed else "noticed" if line.tried else "nothing to disable"
+        print(f"{line}: {len(line.keys)} statements: {verdict}", flush=True)
     untagged = [] if options.only else [f"{i} of {v}" for i, v in found.cited if (i, v) not in found.tags]
     for title, rows in (
         ("cited, but no line of the core is tagged", untagged),
-        ("tagged lines with nothing to disable", [str(line) for line in idle]),
+        ("tagged lines with nothing to disable", idle),
         ("unguarded: all tests that cite it stay green", unguarded),
     ):
         print(f"\n{title}: {len(rows)}", *rows, sep="\n  ")

@@ -116,6 +116,8 @@ class ClientHandler(Connection):
             self.stalled = False
             self.last_received = now
             self._process(now)
+            if not self.reading_paused:
+                self.outbox.mark_dirty()  # nothing to write perhaps, but the adapter has to read again
         if self.last_received == inf:
             self.last_received = now
             self.arm()

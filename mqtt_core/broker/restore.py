@@ -37,7 +37,11 @@ def _restore_session(state: BrokerState, stored: SessionSnapshot) -> None:
     session.stored = True
     session.will = record.will
     session.connected_at = record.connected_at
-    session.disconnected_at = record.disconnected_at or state.now
+    session.disconnected_at = record.disconnected_at
+    if not session.disconnected_at:
+        # Written down, or each restart before the client's return would lengthen its session's life.
+        session.disconnected_at = state.now
+        session.barrier = state.journal.store_session(session)
     if session.will is not None:
         session.will_at = session.disconnected_at + min(session.will.delay_s, session.expiry_s)
     state.registry.sessions[session.client_id] = session

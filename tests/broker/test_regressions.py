@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
-from mqtt_core.codec import UnsubackPacket, UnsubscribePacket
+from mqtt_core.broker import Broker, BrokerConfig
+from mqtt_core.codec import ConnectPacket, PublishPacket, UnsubackPacket, UnsubscribePacket, encode
+
+from tests.broker.kit import World
 
 
 @pytest.mark.spec("MQTT-3.10.4-4", "MQTT-3.10.4-5", version="3.1.1")
@@ -13,3 +18,29 @@ def test_unsuback_of_311_has_no_codes(world):  # seed 3
     client.send(UnsubscribePacket(7, ["x", "y"]))
     assert client.received() == [UnsubackPacket(7, [])]
     assert not client.closed
+
+
+def test_reading_goes_on_when_the_receive_window_of_a_311_client_has_room_again():  # seed 59
+    broker = Broker(BrokerConfig(receive_maximum=1, sys_interval_s=0), rng=Random(1))
+    handler = broker.connection_made(1000.0)
+    handler.receive_data(encode(ConnectPacket("a", version=4), 4), 1000.0)
+    broker.take_dirty()
+    handler.data_to_send()
+    first = encode(PublishPacket("t", b"1", 1, packet_id=1), 4)
+    handler.receive_data(first + encode(PublishPacket("t", b"2"), 4), 1000.0)
+    assert handler.reading_paused
+    assert broker.take_dirty() == [handler]
+    handler.data_to_send()
+    assert broker.next_deadline() == 1000.0
+    broker.handle_timer(1000.0)
+    assert not handler.reading_paused
+    assert broker.take_dirty() == [handler]
+
+
+def test_restarts_do_not_lengthen_the_life_of_a_session():  # seed 90
+    world = World(stored=True)
+    world.connect("a", clean=False, session_expiry_interval=20)
+    for _ in range(3):
+        world.restart(crash=True, after=9.0)
+        world.connect("b", session_expiry_interval=1)
+    assert world.session("a") is None

@@ -212,6 +212,8 @@ class Client:
                 self.drop_link()
                 core.receive_eof(now)
                 link = None
+                if self.awake:
+                    self.world.schedule.at(core.reconnect_at or now + 0.5, self.try_connect, (self.life, True))
         events = core.take_events()
         if events:
             for event in events:
@@ -292,7 +294,7 @@ class Client:
         elif isinstance(event, ConnectionRefused):
             oracle.fault(f"{self.name} was refused: {event}")
         elif isinstance(event, SessionLost):
-            oracle.publisher_lost_session(self.name)
+            oracle.publisher_lost_session(list(self.tokens.values()))
         elif isinstance(event, PublishFailed):
             oracle.count("publish failed")
         elif isinstance(event, Connected) and self.purging:

@@ -35,7 +35,7 @@ def filter_matches(topic_filter: str, topic: str) -> bool:
 class MessageModel:
     """A message of the workload. number: in its payload. publisher: client identifier.
 
-    arrived: index at which the broker first got it (0: not yet). arrivals, acks: how often it came and was answered.
+    arrived, came: indices at which the broker first and last got it (0: not yet). arrivals, acks: how often it came and was answered.
     done: index of the answer to its last arrival, 0 while one is open. deadline: when it expires (inf: never), from its
     last arrival. doubled: a second copy is in order. superseded: index at which it surely was retained no more.
     """
@@ -44,6 +44,7 @@ class MessageModel:
         "acks",
         "arrivals",
         "arrived",
+        "came",
         "charged",
         "content",
         "deadline",
@@ -71,6 +72,7 @@ class MessageModel:
         self.content: str | None = None
         self.will = False
         self.arrived = 0
+        self.came = 0
         self.arrivals = 0
         self.acks = 0
         self.done = 0

@@ -49,11 +49,15 @@ class Violation(AssertionError):
 class Oracle:
     """Everything that is known of one world. index: number of packets seen at the broker's end.
 
-    told_at: time of the broker's newest input. durable: the broker has a storage. strict_resends: no client limits packets so that a resend could be too large.
+    told_at: time of the broker's newest input. durable: the broker has a storage. strict_resends: no client limits packets so that a resend could be too large. in_order: the broker handles packets in the
+    order in which they arrive, on whatever connection.
     """
 
-    def __init__(self, schedule: Schedule, *, durable: bool, strict_resends: bool, inflight_max: int) -> None:
+    def __init__(
+        self, schedule: Schedule, *, durable: bool, strict_resends: bool, in_order: bool, inflight_max: int
+    ) -> None:
         self.schedule = schedule
+        self.in_order = in_order
         self.durable = durable
         self.strict_resends = strict_resends
         self.inflight_max = inflight_max
@@ -103,6 +107,7 @@ class Oracle:
         if topic != message.topic or publish.payload != message.payload or publish.qos != message.qos:
             self.fault(f"{tap!r}: the client sent something else than {message!r}")
         message.arrivals += 1
+        message.came = self.index
         message.arrived = message.arrived or self.index
         message.done = 0
         if publish.expiry_s >= 0:
@@ -218,7 +223,7 @@ class Oracle:
         self.count(f"repeated qos {event.qos}")
 
     def _check_order(self, session: SessionModel, message: MessageModel, qos: int) -> None:
-        if session.seen[message.number] > 1:
+        if session.seen[message.number] > 1 or message.arrivals > 1:
             return
         key = (message.publisher, message.topic, message.qos, qos)
         newest = session.newest.get(key, 0)
@@ -289,6 +294,10 @@ class Oracle:
             session.expiry_low = session.expiry_high = expiry_s if given is None else given
         else:
             session.expiry_low = session.expiry_high = 0 if connect.clean_start else NEVER
+        if tap.over:
+            # Its end had arrived before this answer left.
+            session.expiry_low = min(session.expiry_low, tap.expiry_low)
+            self._lost(session)
         return session
 
     def refused(self, tap: Tap, code: int) -> None:
@@ -297,11 +306,12 @@ class Oracle:
 
     def disconnect_arrived(self, tap: Tap, packet: DisconnectPacket) -> None:
         """DISCONNECT arrived."""
-        session = tap.session
         expiry_s = packet.properties.session_expiry_interval
-        if session is not None and expiry_s is not None:
-            session.expiry_low = min(session.expiry_low, expiry_s)
-            session.expiry_high = expiry_s
+        if expiry_s is not None:
+            tap.expiry_low = expiry_s
+            if tap.session is not None:
+                tap.session.expiry_low = min(tap.session.expiry_low, expiry_s)
+                tap.session.expiry_high = expiry_s
         self.ended(tap)
 
     def ended(self, tap: Tap) -> None:
@@ -311,10 +321,13 @@ class Oracle:
             return
         del self.taps[connect.client_id]
         tap.over = True
-        session = tap.session
-        if session is None:
+        if tap.session is None:
             self._unanswered(tap, connect)
-            return
+        else:
+            self._lost(tap.session)
+
+    def _lost(self, session: SessionModel) -> None:
+        """The connection of a session is over."""
         session.connected = False
         session.lost_low = session.lost_high = self.schedule.now
         if session.expiry_high == 0:
@@ -366,7 +379,7 @@ class Oracle:
                 for number in slot.writes:
                     self._supersede(number)
                 slot.writes = [0]
-            slot.unsure = len(slot.writes) > 1
+            slot.unsure = len(slot.writes) > 1 or not self.in_order
 
     def overflow(self, client_id: str) -> None:
         """The broker says that the queue of a session is full."""
@@ -407,12 +420,11 @@ class Oracle:
             subscription.ending = subscription.ending or self.index
         return ending
 
-    def publisher_lost_session(self, client_id: str) -> None:
-        """A client was told that its session is gone, and publishes anew what was not acknowledged."""
+    def publisher_lost_session(self, messages: list[MessageModel]) -> None:
+        """A client was told that its session is gone: it publishes these anew, since it has no answer to them."""
         self.count("publisher lost its session")
-        for message in self.messages.values():
-            if message.publisher == client_id and not message.acks:
-                message.doubled = True
+        for message in messages:
+            message.doubled = True
 
     # -- retained messages ---------------------------------------------------------------------------------------------
 
@@ -425,13 +437,16 @@ class Oracle:
         slot.writes.append(number if number else -self.index)
         if number:
             self.messages[number].superseded = 0
-        if len(slot.writes) == 1:
-            slot.unsure = False
+        slot.unsure = not self.in_order
 
     def _retained_surely(self, message: MessageModel) -> None:
         """A retained message was acknowledged: what was written before it is gone."""
         slot = self.slots[message.topic]
-        if message.number in slot.writes:
+        if not self.in_order:
+            for number in [n for n in slot.writes if n > 0 and 0 < self.messages[n].done < message.came]:
+                self._supersede(number)
+                slot.writes.remove(number)
+        elif message.number in slot.writes:
             at = slot.writes.index(message.number)
             for number in slot.writes[:at]:
                 self._supersede(number)

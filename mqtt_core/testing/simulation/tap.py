@@ -40,6 +40,7 @@ class Tap:
         "_resends",
         "connect",
         "expected",
+        "expiry_low",
         "goodbye",
         "over",
         "session",
@@ -55,6 +56,7 @@ class Tap:
         self.session: SessionModel | None = None
         self.session_before: SessionModel | None = None
         self.expected = 0
+        self.expiry_low = 0xFFFFFFFF
         self.goodbye = False
         self.over = False
         self._acks1: deque[tuple[int, MessageModel | None]] = deque()

@@ -50,6 +50,7 @@ class World:
             self.schedule,
             durable=options.storage != "none",
             strict_resends=not options.client_packet_size,
+            in_order=not options.receive_maximum,
             inflight_max=options.inflight_max or 1000,
         )
         self.weather = Weather(

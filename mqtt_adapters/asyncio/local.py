@@ -19,7 +19,7 @@ from mqtt_core.codec.types import ReasonCode
 from mqtt_core.router.local import LocalMessage, LocalSubscriber
 
 if TYPE_CHECKING:
-    from mqtt_adapters.asyncio.server import MqttServer
+    from mqtt_adapters.asyncio.verbs import ServerVerbs
 
 __all__ = ["ServerStoppedError", "Subscription", "ThreadsafeServer", "ThreadsafeSubscription"]
 
@@ -37,7 +37,7 @@ class Subscription:
     acknowledged when they are taken out of the broker, or, with ``manual_ack``, when `acknowledge` says so.
     """
 
-    def __init__(self, server: MqttServer, subscriber: LocalSubscriber) -> None:
+    def __init__(self, server: ServerVerbs, subscriber: LocalSubscriber) -> None:
         self._server = server
         self._subscriber = subscriber
         self._taken: deque[LocalMessage] = deque()
@@ -99,7 +99,7 @@ class ThreadsafeServer:
 
     __slots__ = ("_server",)
 
-    def __init__(self, server: MqttServer) -> None:
+    def __init__(self, server: ServerVerbs) -> None:
         self._server = server
 
     def publish(

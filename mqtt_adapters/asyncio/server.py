@@ -26,14 +26,13 @@ from typing import Any, Final, Self
 
 from mqtt_adapters.asyncio.link import ServerLink
 from mqtt_adapters.asyncio.listening import Listener, open_listener
-from mqtt_adapters.asyncio.local import Subscription, ThreadsafeServer
+from mqtt_adapters.asyncio.verbs import ServerVerbs
 from mqtt_adapters.clock import epoch_clock
 from mqtt_adapters.config import ListenerConfig, ServerConfig
 from mqtt_adapters.driver import BrokerDriver
-from mqtt_core.broker import Broker, ClientHandler, Decision, Event, Policy
-from mqtt_core.codec import NO_PROPERTIES, Properties, ReasonCode, StorageError, SubscribeFilter
-from mqtt_core.persistence import Journal, Storage, load
-from mqtt_core.session import Message
+from mqtt_core.broker import Broker, Event, Policy
+from mqtt_core.codec import StorageError
+from mqtt_core.persistence import Journal, Snapshot, Storage, load
 
 __all__ = ["MqttServer"]
 
@@ -43,7 +42,7 @@ RECEIVE_BUFFER_BYTES: Final = 256 * 1024
 PROBE_EVERY: Final = 16
 
 
-class MqttServer:
+class MqttServer(ServerVerbs):
     """A broker that listens.
 
     config: see `ServerConfig`; port 0 takes a free port, then told by `port`. policy: who may do what, None for
@@ -65,23 +64,16 @@ class MqttServer:
         rng: random.Random | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
+        super().__init__(clock or epoch_clock())
         self.config = config or ServerConfig()
         self.buffer = memoryview(bytearray(RECEIVE_BUFFER_BYTES))
-        self.now = clock or epoch_clock()
         self.stopping = False
-        self.running = False
-        self.loop: asyncio.AbstractEventLoop
-        self.thread = 0
-        self.broker: Broker
-        self.driver: BrokerDriver
         self._policy = policy
         self._store = store
         self._rng = rng or random.SystemRandom()
         self._on_event = on_event
         self._listeners: list[Listener] = []
         self._links: dict[ServerLink, None] = {}
-        self._subscriptions: dict[Subscription, None] = {}
-        self._commit_waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._commit: asyncio.Task[None] | None = None
         self._stop_task: asyncio.Task[None] | None = None
@@ -109,7 +101,7 @@ class MqttServer:
         self.thread = threading.get_ident()
         journal, snapshot = None, None
         if self._store is not None:
-            journal, snapshot = Journal(), await load(self._store)
+            journal, snapshot = Journal(), await self._load(self._store)
             if (behind := snapshot.stamp - self.now()) > 0:
                 clock = self.now
                 self.now = lambda: clock() + behind  # the wall clock was set back since the last commit
@@ -125,6 +117,14 @@ class MqttServer:
             await self.stop()
             raise
         self.driver.tick()
+
+    @staticmethod
+    async def _load(store: Storage) -> Snapshot:
+        try:
+            return await load(store)
+        except BaseException:
+            await store.close()
+            raise
 
     async def _open(self, listener: ListenerConfig) -> Listener:
         tls = listener.tls
@@ -165,15 +165,14 @@ class MqttServer:
             await self._commit
         if self._timer is not None:
             self._timer.cancel()
-        self.running = False
-        for subscription in list(self._subscriptions):
-            subscription.abort()
-        for _, waiter in self._commit_waiters:
-            if not waiter.done():
-                waiter.set_exception(self._failure or StorageError("the server has stopped"))
-        if self._store is not None:
-            await self._store.close()
-        self._over.set()
+        self.end_verbs(self._failure or StorageError("the server has stopped"))
+        try:
+            if self._store is not None:
+                await self._store.close()
+        except StorageError as error:
+            self._failure = self._failure or error
+        finally:
+            self._over.set()
 
     async def wait_stopped(self) -> None:
         """Wait until `stop` has been called and has ended.
@@ -244,8 +243,8 @@ class MqttServer:
 
     @property
     def port(self) -> int:
-        """The TCP port of the first listener that has one."""
-        return next(listener.port for listener in self._listeners if listener.port)
+        """The TCP port of the first listener that has one; 0 before `start` and after `stop`."""
+        return next((listener.port for listener in self._listeners if listener.port), 0)
 
     @property
     def connections(self) -> int:
@@ -289,7 +288,8 @@ class MqttServer:
         """See `DriverHost`."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self.loop.call_later(max(0.0, deadline - self.now()), self.driver.timer_fired)
+        if self.running:
+            self._timer = self.loop.call_later(max(0.0, deadline - self.now()), self.driver.timer_fired)
 
     def run_commit(self, commit: Coroutine[Any, Any, None]) -> None:
         """See `DriverHost`."""
@@ -301,90 +301,3 @@ class MqttServer:
         self._failure = error if isinstance(error, StorageError) else StorageError(str(error))
         self._failure.__cause__ = error
         self._stop_soon()
-
-    def committed_up_to(self, number: int) -> None:
-        """See `DriverHost`."""
-        waiting = []
-        for barrier, waiter in self._commit_waiters:
-            if barrier > number:
-                waiting.append((barrier, waiter))
-            elif not waiter.done():
-                waiter.set_result(None)
-        self._commit_waiters = waiting
-
-    # -------------------------------------------------------------------------------------------- in-process verbs
-
-    @property
-    def threadsafe(self) -> ThreadsafeServer:
-        """The same verbs for any thread but the one of the event loop."""
-        return ThreadsafeServer(self)
-
-    def publish(
-        self,
-        topic: str,
-        payload: bytes = b"",
-        *,
-        qos: int = 0,
-        retain: bool = False,
-        properties: Properties = NO_PROPERTIES,
-    ) -> int:
-        """Publish to every subscriber, as the host itself; no policy is asked.
-
-        Returns the barrier of the message, for `committed`.
-
-        Raises:
-            InvalidTopic, LocalProtocolError: what a client would be refused for; nothing has been published.
-        """
-        barrier = self.broker.publish(Message(topic, bytes(payload), qos, retain, properties), self.now())
-        self.driver.tick()
-        return barrier
-
-    async def committed(self, barrier: int) -> None:
-        """Wait until what `publish` did is durable; without a store, and for what needs none, that is at once.
-
-        Raises:
-            StorageError: the storage failed, or the server stopped before it was asked.
-        """
-        if barrier > self.driver.committed and self._store is not None:
-            waiter = self.loop.create_future()
-            self._commit_waiters.append((barrier, waiter))
-            await waiter
-
-    def subscribe(
-        self, topic_filter: str, *, qos: int = 0, name: str | None = None, manual_ack: bool = False
-    ) -> Subscription:
-        """Subscribe inside the process: an async iterator of messages.
-
-        qos: 0 to 2, the highest that messages are given with. name: makes the subscription a session that survives with
-        the store, and goes on under this name. manual_ack: a QoS 1 or 2 message counts as done with when
-        `Subscription.acknowledge` is called.
-
-        Raises:
-            InvalidTopicFilter, LocalProtocolError: what a client would be refused for.
-        """
-        options = SubscribeFilter(topic_filter, qos)
-        subscriber = self.broker.subscribe(topic_filter, options, self.now(), name, manual_ack)
-        subscription = Subscription(self, subscriber)
-        self._subscriptions[subscription] = None
-        self.driver.tick()
-        return subscription
-
-    def subscription_over(self, subscription: Subscription) -> None:
-        """A `Subscription` was closed."""
-        self._subscriptions.pop(subscription, None)
-
-    def disconnect(self, client_id: str, reason_code: int = ReasonCode.ADMINISTRATIVE_ACTION) -> bool:
-        """End a client's connection, telling a 5.0 client why. Returns whether it was connected."""
-        found = self.broker.disconnect(client_id, reason_code, self.now())
-        self.driver.tick()
-        return found
-
-    def resume(self, handler: ClientHandler, decision: Decision) -> None:
-        """Answer an `AuthenticationPending` event: go on with a connection whose authentication was deferred."""
-        handler.resume(decision, self.now())
-        self.driver.tick()
-
-    def policy_changed(self) -> None:
-        """The policy would answer differently now: every verdict is asked for anew."""
-        self.broker.policy_changed()
-        self.driver.tick()

@@ -54,9 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the broker, or its ``inspect`` sub-command. Returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] == ["inspect"]:
-        from mqtt_adapters.bin import inspect  # noqa: PLC0415 - needs SQLite, which a broker without a store does not
+        from mqtt_adapters.bin.inspect import main as inspect  # noqa: PLC0415 - needs SQLite
 
-        return inspect.main(arguments[1:])
+        return inspect(arguments[1:])
     try:
         return _serve(_configuration(arguments))
     except (ConfigError, StorageError, OSError) as error:

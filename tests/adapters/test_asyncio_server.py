@@ -19,6 +19,7 @@ from mqtt_core.codec import (
     DisconnectPacket,
     PingreqPacket,
     PingrespPacket,
+    Properties,
     PubackPacket,
     PublishPacket,
     ReasonCode,
@@ -527,3 +528,53 @@ async def test_a_thread_waiting_for_messages_is_freed_when_the_server_stops():
         await running
         assert seen == [b"1"]
     await asyncio.get_running_loop().shutdown_default_executor()
+
+
+@every_loop_test
+async def test_who_waits_for_a_commit_is_told_when_there_will_be_none():
+    server = make_server(store=BrokenStore())
+    await server.start()
+    with pytest.raises(StorageError, match="the disk is full"):
+        await server.committed(server.publish("a", b"x", retain=True))
+    with pytest.raises(StorageError, match="the disk is full"):
+        await server.wait_stopped()
+    assert server.port == 0
+
+
+@every_loop_test
+async def test_a_store_that_cannot_be_read_refuses_the_start_and_is_given_back():
+    class Damaged(MemoryStore):
+        closed = False
+
+        async def load_snapshot(self, progress=None):
+            raise StorageError("damaged")
+
+        async def close(self):
+            self.closed = True
+
+    store = Damaged()
+    with pytest.raises(StorageError, match="damaged"):
+        await make_server(store=store).start()
+    assert store.closed
+
+
+@every_loop_test
+async def test_a_stopped_server_keeps_no_timer():
+    async with make_server(sys_interval_s=0.01) as server:
+        pass
+    assert server._timer is None or server._timer.cancelled()
+    server.publish("a", b"x")
+    assert server._timer is None or server._timer.cancelled()
+
+
+@every_loop_test
+async def test_a_clock_of_the_host_is_the_time_of_the_broker():
+    now = 1000.0
+    server = MqttServer(ServerConfig(bind_addr=LOOPBACK, sys_interval_s=0), clock=lambda: now)
+    async with server, client(server) as peer:
+        await peer.write(PublishPacket("a", b"x", retain=True, properties=Properties(message_expiry_interval=10)))
+        await peer.write(PingreqPacket())
+        assert isinstance(await peer.read(), PingrespPacket)
+        now = 1009.0
+        await subscribe(peer, "a")
+        assert (await read_publish(peer)).properties.message_expiry_interval == 1

@@ -7,6 +7,7 @@ import pytest
 from mqtt_core.codec import Properties, PubackPacket, PubcompPacket, PublishPacket, PubrecPacket, PubrelPacket
 from mqtt_core.session import Message
 from tests.broker.dialogue import at, fleeting, lasting, payloads, pub
+from tests.broker.kit import World
 
 
 def expiring(payload=b"x", qos=1, packet_id=1, seconds=60, **fields):
@@ -108,8 +109,6 @@ def test_expired_messages_are_counted(make_world):
 
 @pytest.mark.parametrize("qos", [0, 1])
 def test_a_frame_that_waits_behind_a_commit_is_dropped_when_its_time_is_over(bulk, qos):
-    from tests.broker.kit import World
-
     world = World(stored=True, bulk_path=bulk)
     subscriber = lasting(world, "s", 5, at("t", 1), at("u", 1))
     publisher = fleeting(world, "p", 5)

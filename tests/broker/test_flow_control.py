@@ -19,6 +19,7 @@ from mqtt_core.codec import (
     encode,
 )
 from tests.broker.dialogue import at, fleeting, ids, lasting, payloads, pub
+from tests.broker.kit import World
 
 # -- towards a subscriber -------------------------------------------------------------------------------------------
 
@@ -61,8 +62,6 @@ def test_a_refusing_pubrec_gives_quota_back(make_world):
 
 @pytest.mark.spec("MUST-3.1.2.11.3-3", "MQTT-4.9.0-1", version="5.0")
 def test_without_a_receive_maximum_65535_messages_may_be_open(bulk):
-    from tests.broker.kit import World
-
     world = World(bulk_path=bulk, inflight_max=65_535)
     subscriber = lasting(world, "s", 5, at("t", 1))
     publisher = fleeting(world, "p", 5)
@@ -178,8 +177,6 @@ def test_a_qos_1_message_occupies_the_window_until_its_puback_has_left(make_worl
 
 
 def test_a_window_held_up_by_a_commit_is_not_widened(bulk):
-    from tests.broker.kit import World
-
     world = World(stored=True, bulk_path=bulk, receive_maximum=2)
     lasting(world, "s", 5, "t")
     publisher = lasting(world, "p", 5)
@@ -256,7 +253,7 @@ def test_reading_pauses_for_the_connections_own_undrained_bytes_until_half_is_go
     world = make_world(outbox_bytes_max=1000)
     client = fleeting(world, "c", version, "t")
     client.frozen = True
-    for n in range(1, 13):
+    for _ in range(12):
         client.handler.receive_data(encode(pub(b"x" * 100, 0), version), world.now)
     assert client.handler.reading_paused
     client.thaw()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mqtt_core.broker import Accept
 from mqtt_core.codec import DisconnectPacket, PubackPacket, PubcompPacket, PublishPacket, PubrecPacket, PubrelPacket
 from tests.broker.dialogue import BOTH, fleeting, payloads, pub, seen
 
@@ -12,8 +13,6 @@ class Denying:
     """A policy under which nobody may publish below "forbidden/"."""
 
     def authenticate(self, connect, peer):
-        from mqtt_core.broker import Accept
-
         return Accept()
 
     def authorize_publish(self, principal, topic, qos, retain):

@@ -7,7 +7,7 @@ import pytest
 from mqtt_core.codec import PubackPacket, PubcompPacket, PublishPacket, PubrecPacket, PubrelPacket
 from mqtt_core.session import Released
 from tests.broker.dialogue import at, fleeting, ids, lasting, payloads, pub, seen
-
+from tests.broker.kit import World
 
 
 @pytest.mark.spec("MQTT-4.4.0-1", "MQTT-3.3.1-1", version="3.1.1")
@@ -313,8 +313,6 @@ def test_the_record_of_a_released_message_holds_no_message(make_world, version):
 
 
 def test_after_a_restart_everything_is_in_its_place_again(bulk, version):
-    from tests.broker.kit import World
-
     world = World(stored=True, bulk_path=bulk, inflight_max=3)
     subscriber = lasting(world, "s", version, "t")
     publisher = lasting(world, "p", version)

@@ -236,7 +236,7 @@ def test_a_replay_goes_on_over_the_next_connection(make_world, version):
     for n in range(3):
         keep(world, b"%d" % n, topic=f"t/{n}")
     subscriber = lasting(world, "s", version)
-    (first,) = replayed(subscriber, at("t/#", 1))
+    assert len(replayed(subscriber, at("t/#", 1))) == 1
     subscriber.drop()
     subscriber = lasting(world, "s", version)
     got = subscriber.messages()

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import pytest
 
-from mqtt_core.codec import PubackPacket, PubcompPacket, PublishPacket, PubrecPacket, PubrelPacket, UnsubscribePacket
+from mqtt_core.codec import (
+    Properties,
+    PubackPacket,
+    PubcompPacket,
+    PublishPacket,
+    PubrecPacket,
+    PubrelPacket,
+    UnsubscribePacket,
+)
 from tests.broker.dialogue import at, fleeting, ids, lasting, payloads, pub, seen
+from tests.broker.kit import World
 
 SHARED = "$share/g/t"
 
@@ -26,7 +37,7 @@ def test_each_message_goes_to_one_member_by_turns(make_world, version):
     published(world, 9, 1, version)
     shares = [payloads(m.messages()) for m in group]
     assert [len(s) for s in shares] == [3, 3, 3]
-    assert sorted(sum(shares, [])) == [b"%d" % n for n in range(1, 10)]
+    assert sorted(chain.from_iterable(shares)) == [b"%d" % n for n in range(1, 10)]
 
 
 @pytest.mark.parametrize("qos", [0, 1, 2])
@@ -87,7 +98,7 @@ def test_while_all_members_are_away_their_sessions_take_turns(make_world, versio
     published(world, 4, 1, version)
     assert [world.session(f"m{n}").queued() for n in range(2)] == [2, 2]
     got = [payloads(lasting(world, f"m{n}", version).messages()) for n in range(2)]
-    assert sorted(sum(got, [])) == [b"1", b"2", b"3", b"4"]
+    assert sorted(chain.from_iterable(got)) == [b"1", b"2", b"3", b"4"]
 
 
 # -- a member goes --------------------------------------------------------------------------------------------------
@@ -100,7 +111,7 @@ def test_a_qos_2_message_under_way_is_finished_with_its_member(make_world, step)
     first, second = members(world, 2)
     published(world, 2, 2)
     (one,) = first.messages()
-    (two,) = second.messages()
+    assert len(second.messages()) == 1
     if step == "before pubcomp":
         first.send(PubrecPacket(one.packet_id))
         first.received()
@@ -204,8 +215,6 @@ def test_a_message_a_member_refuses_is_discarded(make_world, qos, answer):
 
 
 def test_a_group_survives_a_restart_with_what_its_members_were_given(bulk, version):
-    from tests.broker.kit import World
-
     world = World(stored=True, bulk_path=bulk)
     for member in members(world, 2, version=version):
         member.drop()
@@ -213,12 +222,10 @@ def test_a_group_survives_a_restart_with_what_its_members_were_given(bulk, versi
     world.restart()
     got = [payloads(lasting(world, f"m{n}", version).messages()) for n in range(2)]
     assert [len(g) for g in got] == [2, 2]
-    assert sorted(sum(got, [])) == [b"1", b"2", b"3", b"4"]
+    assert sorted(chain.from_iterable(got)) == [b"1", b"2", b"3", b"4"]
 
 
 def test_after_a_restart_an_ended_members_messages_still_find_another(bulk):
-    from tests.broker.kit import World
-
     world = World(stored=True, bulk_path=bulk)
     first = lasting(world, "m0", 5, at(SHARED, 2))
     published(world, 2, 1)
@@ -233,8 +240,6 @@ def test_shared_messages_do_not_expire_faster_or_slower(make_world):
     world = make_world()
     (only,) = members(world, 1)
     only.drop()
-    from mqtt_core.codec import Properties
-
     publisher = fleeting(world, "publisher", 5)
     publisher.send(pub(b"short", 1, 1, properties=Properties(message_expiry_interval=10)))
     publisher.send(pub(b"long", 1, 2, properties=Properties(message_expiry_interval=1000)))

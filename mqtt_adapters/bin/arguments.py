@@ -14,7 +14,7 @@ from typing import Final, NoReturn
 import mqtt_core
 from mqtt_adapters.config import nearest
 
-__all__ = ["EXIT_ERROR", "Parser", "fail", "port_number", "say"]
+__all__ = ["EXIT_ERROR", "Parser", "build_name", "fail", "port_number", "say"]
 
 EXIT_ERROR: Final = 1
 
@@ -33,6 +33,11 @@ def say(program: str, error: object) -> None:
     print(f"{program}: {' '.join(text.split())}", file=sys.stderr, flush=True)
 
 
+def build_name() -> str:
+    """Which build of the core runs: "compiled" or "pure Python"."""
+    return "pure Python" if (sys.modules["mqtt_core.codec.decode"].__file__ or "").endswith(".py") else "compiled"
+
+
 def port_number(text: str) -> int:
     """A TCP port, 0 to 65535, as an argument type."""
     if not (text.isascii() and text.isdigit()) or int(text) > 65535:
@@ -48,7 +53,7 @@ class Parser(argparse.ArgumentParser):
             prog=prog, usage=f"{prog} {usage}", description=description, add_help=False, allow_abbrev=False
         )
         self.add_argument("--help", action="help", help="show this text and exit")
-        self.add_argument("--version", action="version", version=f"{prog} {mqtt_core.__version__}")
+        self.add_argument("--version", action="version", version=f"{prog} {mqtt_core.__version__} ({build_name()})")
 
     def error(self, message: str) -> NoReturn:
         """Report a mistake on the command line."""

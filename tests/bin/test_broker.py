@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import signal
 import socket
@@ -77,7 +78,9 @@ def test_help_is_help_and_names_every_setting(inside):
 
 
 def test_version(inside):
-    assert inside("broker", "--version") == (0, f"mqtt-broker {__version__}\n", "")
+    source = importlib.util.find_spec("mqtt_core.codec.decode").origin
+    build = "pure Python" if source.endswith(".py") else "compiled"
+    assert inside("broker", "--version") == (0, f"mqtt-broker {__version__} ({build})\n", "")
 
 
 def test_host_and_port_are_the_halves_of_the_address():

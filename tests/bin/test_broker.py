@@ -187,6 +187,12 @@ def test_a_store_keeps_retained_messages_across_runs(tmp_path):
         assert peer.read() == PublishPacket("a", b"kept", retain=True)
 
 
+def test_inspect_is_a_program_of_its_own(inside):
+    code, out, err = inside("broker", "inspect", "--help")
+    assert (code, err) == (0, "")
+    assert "inspect" in out
+
+
 def test_a_store_that_is_no_store_refuses_the_start(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("not a database, " * 100)

@@ -170,7 +170,7 @@ class Client:
         core = self.core
         if core is None or self.link is None:
             return
-        self.world.transcript.note(self.world.schedule.now, self.name, "from link", data)
+        self.world.transcript.note(self.world.schedule.now, self.name, "receives", f"{len(data)} bytes")
         core.receive_data(data, self.world.schedule.now)
         self.tick()
 

@@ -112,8 +112,13 @@ class SubscriptionModel:
         return 0 < self.sure < message.arrived and not self.ending
 
     def possible(self, message: MessageModel) -> bool:
-        """It may have been there at some moment between the message's coming and its answer's leaving."""
-        return (not self.ended or self.ended >= message.arrived) and (not message.done or self.asked <= message.done)
+        """It may have been there at some moment between the message's coming and its answer's leaving.
+
+        A member of a shared subscription may be given later what another member has left behind.
+        """
+        return (not self.ended or self.ended >= message.arrived) and (
+            not message.done or self.asked <= message.done or self.share != ""
+        )
 
 
 class SessionModel:
@@ -174,6 +179,17 @@ class SessionModel:
         if self.expiry_low != NEVER and now >= self.lost_low + self.expiry_low:
             return MAYBE
         return self.state
+
+    def fly(self, packet_id: int, number: int, behind: int) -> None:
+        """A message was sent under an identifier; behind: the one resent before it, 0 for a new message, which is last."""
+        if not behind:
+            self.inflight[packet_id] = (number, False)
+            return
+        order = list(self.inflight.items())
+        at = [known for known, _ in order].index(behind) + 1
+        order.insert(at, (packet_id, (number, False)))
+        self.inflight.clear()
+        self.inflight.update(order)
 
     def doubt(self, index: int) -> None:
         """Nothing of it is sure any more."""

@@ -17,6 +17,7 @@ from mqtt_core.testing.simulation.disk import Committer
 from mqtt_core.testing.simulation.links import Link
 from mqtt_core.testing.simulation.storage import SimStorage
 from mqtt_core.testing.simulation.tap import Tap
+from mqtt_core.testing.simulation.wire import Cutter
 
 if TYPE_CHECKING:
     from mqtt_core.testing.simulation.world import World
@@ -27,7 +28,7 @@ __all__ = ["Server", "ServerEnd"]
 class ServerEnd:
     """The broker's end of one link. tap: None for a client whose bytes are not watched (a hostile one)."""
 
-    __slots__ = ("gone", "handler", "link", "name", "server", "tap")
+    __slots__ = ("cutter", "gone", "handler", "link", "name", "server", "tap")
 
     link: Link
 
@@ -36,6 +37,7 @@ class ServerEnd:
         self.name = name
         self.tap = tap
         self.gone = False
+        self.cutter = Cutter()
         assert server.broker is not None
         self.handler: ClientHandler = server.broker.connection_made(server.world.schedule.now, self, name)
 
@@ -44,9 +46,13 @@ class ServerEnd:
         if self.gone:
             return
         world = self.server.world
-        world.transcript.note(world.schedule.now, self.name, "to broker", data)
-        if self.tap is not None:
-            self.tap.inbound(data)
+        if self.tap is None:
+            world.transcript.note(world.schedule.now, self.name, "to broker", data)
+        else:
+            frames = self.cutter.feed(data)
+            said: object = b"".join(frames) if frames else f"{len(data)} bytes of a packet"
+            world.transcript.note(world.schedule.now, self.name, "to broker", said)
+            self.tap.inbound(frames)
         world.oracle.told_at = world.schedule.now
         self.handler.receive_data(data, world.schedule.now)
         self.follow_reading()

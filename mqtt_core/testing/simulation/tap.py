@@ -32,7 +32,7 @@ class Tap:
         "_acks2",
         "_aliases_in",
         "_aliases_out",
-        "_cutter",
+        "_newest_resend",
         "_open",
         "_oracle",
         "_releases",
@@ -50,7 +50,6 @@ class Tap:
 
     def __init__(self, oracle: Oracle) -> None:
         self._oracle = oracle
-        self._cutter = Cutter()
         self.connect: ConnectPacket | None = None
         self.version = 0
         self.session: SessionModel | None = None
@@ -67,12 +66,13 @@ class Tap:
         self._aliases_out: dict[int, bytes] = {}
         self._open: dict[int, None] = {}
         self._resends: deque[int] = deque()
+        self._newest_resend = 0
 
     # -- what arrives at the broker ----------------------------------------------------------------------------------
 
-    def inbound(self, data: bytes) -> None:
-        """Bytes the broker is about to be given."""
-        for frame in self._cutter.feed(data):
+    def inbound(self, frames: list[bytes]) -> None:
+        """Packets that will be whole with the bytes the broker is about to be given."""
+        for frame in frames:
             if self.over:
                 return
             oracle = self._oracle
@@ -119,6 +119,8 @@ class Tap:
             if known is not None:
                 session.inflight[packet_id] = (known[0], True)
         elif kind != 6:
+            if packet_id == self._newest_resend:
+                self._newest_resend = 0
             session.inflight.pop(packet_id, None)
             self._open.pop(packet_id, None)
 
@@ -272,7 +274,9 @@ class Tap:
         elif not publish.dup and oracle.strict_resends and any(i in session.inflight for i in self._resends):
             oracle.fault(f"{self!r}: new message {number} before {list(self._resends)} were sent again")
         if known is None:
-            session.inflight[packet_id] = (number, False)
+            session.fly(packet_id, number, self._newest_resend if publish.dup else 0)
+        if publish.dup:
+            self._newest_resend = packet_id
         self._open[packet_id] = None
         assert self.connect is not None
         quota = min(self.connect.properties.receive_maximum or 65535, oracle.inflight_max)

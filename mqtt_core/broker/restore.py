@@ -25,7 +25,7 @@ def restore(state: BrokerState, snapshot: Snapshot) -> None:
     state.moment(snapshot.stamp)
     state.sender.sequence = max(state.sender.sequence, snapshot.next_sequence - 1)
     for message in snapshot.retained.values():
-        state.retained.store(message)
+        state.retained.restore(message)
     for stored in snapshot.sessions.values():
         _restore_session(state, stored)
 

@@ -49,17 +49,24 @@ class RetainStore:
         """Keep a message with RETAIN 1, or delete by an empty payload: STORED, REMOVED, REFUSED or UNCHANGED."""
         if not message.payload:
             return REMOVED if self.remove(message.topic) else UNCHANGED  # [MQTT-3.3.1-6 v5] [MQTT-3.3.1-10 v3.1.1]
-        old = self._messages.set(message.topic, message)  # [MQTT-3.3.1-5]
-        self.bytes += message.size() - (old.size() if old is not None else 0)
+        self._keep(message)  # [MQTT-3.3.1-5]
         if self.bytes > self.bytes_max or len(self._messages) > self.messages_max:
             self.remove(message.topic)
             return REFUSED
+        return STORED
+
+    def restore(self, message: Message) -> None:
+        """Keep what was stored by an earlier process, also beyond bounds that have been lowered since."""
+        self._keep(message)
+
+    def _keep(self, message: Message) -> None:
+        old = self._messages.set(message.topic, message)
+        self.bytes += message.size() - (old.size() if old is not None else 0)
         if message.expires_at:
             heappush(self._deadlines, (message.expires_at, message.sequence, message.topic))
             if len(self._deadlines) > 2 * len(self._messages) + STALE_MIN:
                 self._deadlines = [item for item in self._deadlines if self._current(item[2], item[1])]
                 heapify(self._deadlines)
-        return STORED
 
     def remove(self, topic: str) -> bool:
         """Delete the message of a topic; False when there was none."""

@@ -128,7 +128,7 @@ class ClientHandler(Connection):
         """Handle the whole packets that are there: in bulk where that is possible, one by one elsewhere."""
         reader = self.reader
         try:
-            while self.phase < CLOSING and self.phase != WAITING:
+            while self.phase < CLOSING and self.phase != WAITING:  # [MQTT-3.1.4-5 v3.1.1] [MQTT-3.1.4-6 v5]
                 if self.phase == OPEN and self.config.bulk_path:
                     bulk.serve(self, now)
                 if self.version != V5 and self.window_full():
@@ -137,7 +137,7 @@ class ClientHandler(Connection):
                 frame = reader.next_frame()
                 if frame is None:
                     break
-                self._handle_frame(frame, now)
+                self._handle_frame(frame, now)  # [MUST-3.1.4-2]
         except MqttError as error:
             self.fail(error, now)
         session = self.session

@@ -66,6 +66,7 @@ def handle_connect(handler: ClientHandler, packet: ConnectPacket, now: float) ->
     handler.connect = packet
     handler.version = packet.version
     handler.packet_size_max = packet.properties.maximum_packet_size or 0
+    # [MQTT-3.1.3-5]
     if packet.client_id.startswith(LOCAL_PREFIX) or not (packet.client_id or _may_be_assigned(packet)):
         # [MQTT-3.1.3-8] [MQTT-3.1.3-9 v3.1.1]
         refuse(handler, ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, "client identifier not valid", now)
@@ -87,10 +88,10 @@ def handle_auth(handler: ClientHandler, packet: AuthPacket, now: float) -> None:
     policy = handler.state.policy
     assert connect is not None
     method = connect.properties.authentication_method
-    if method is None or policy is None:  # [MQTT-4.12.0-7 v5] [MUST-3.15-1 v5]
-        raise ProtocolError(ReasonCode.PROTOCOL_ERROR, "AUTH without an Authentication Method in CONNECT")
-    if packet.properties.authentication_method != method:  # [MQTT-4.12.0-5 v5] [MQTT-4.12.1-1 v5]
-        raise ProtocolError(ReasonCode.PROTOCOL_ERROR, "AUTH with another Authentication Method than CONNECT")
+    # [MQTT-4.12.0-5 v5] [MQTT-4.12.0-7 v5] [MQTT-4.12.1-1 v5] [MUST-3.15-1 v5]
+    if method is None or packet.properties.authentication_method != method:
+        raise ProtocolError(ReasonCode.PROTOCOL_ERROR, "AUTH whose Authentication Method is not that of CONNECT")
+    assert policy is not None  # without one, a CONNECT with a method was refused
     anew = packet.reason_code == ReasonCode.RE_AUTHENTICATE
     in_exchange = handler.phase == AUTHENTICATING or handler.reauthenticating
     if anew == in_exchange or packet.reason_code == ReasonCode.SUCCESS:  # [MQTT-3.15.2-1 v5] [MQTT-4.12.0-3 v5]
@@ -128,7 +129,7 @@ def refuse(handler: ClientHandler, code: int, reason: str, now: float) -> None:
     """Refuse a CONNECT: CONNACK with the version's code, if it has one, then the end."""
     if handler.version == V5:
         known = code if code in _V5_CODES else ReasonCode.UNSPECIFIED_ERROR
-        frame = encode(ConnackPacket(known), V5)  # [MQTT-3.2.2-6]
+        frame = encode(ConnackPacket(known), V5)  # [MQTT-3.2.2-6 v5]
         if reason:
             said = encode(ConnackPacket(known, False, Properties(reason_string=reason)), V5)
             if not handler.packet_size_max or len(said) <= handler.packet_size_max:  # [MQTT-3.2.2-19 v5]
@@ -197,11 +198,11 @@ def _reauthenticated(handler: ClientHandler, decision: Accept, now: float) -> No
 
 
 def _assign_client_id(handler: ClientHandler) -> str:
-    """A client identifier nobody uses [MQTT-3.2.2-16 v5] [MQTT-3.1.3-6]."""
+    """A client identifier nobody uses."""
     state = handler.state
     while True:
         client_id = f"auto-{state.rng.getrandbits(64):016x}"
-        if client_id not in state.registry.sessions:
+        if client_id not in state.registry.sessions:  # [MQTT-3.2.2-16 v5]
             return client_id
 
 
@@ -230,7 +231,7 @@ def _accept(handler: ClientHandler, decision: Accept, now: float) -> None:
     session.principal = principal
     version_before = session.version
     _attach(handler, session, connect, now)
-    # [MQTT-3.1.4-5 v5] [MQTT-3.1.4-4 v3.1.1] [MQTT-3.2.2-2] [MQTT-3.2.2-3]
+    # [MQTT-3.1.4-5 v5] [MQTT-3.1.4-4 v3.1.1] [MQTT-3.2.0-1] [MQTT-3.2.2-2] [MQTT-3.2.2-3]
     handler.send(encode(ConnackPacket(0, present, said), handler.version), session.barrier)
     state.events.add(ClientConnected(now, client_id, handler.peer, handler.version, present))
     if present:
@@ -259,7 +260,7 @@ def _may_have_session(handler: ClientHandler, principal: Principal, will: Will |
 def _expiry_s(connect: ConnectPacket, config: BrokerConfig) -> int:
     if connect.version == V5:
         return min(connect.properties.session_expiry_interval or 0, config.session_expiry_max_s)
-    return 0 if connect.clean_start else config.session_expiry_v311_s
+    return 0 if connect.clean_start else config.session_expiry_v311_s  # [MUST-4.2-1 v3.1.1]
 
 
 def _keep_alive_s(connect: ConnectPacket, config: BrokerConfig) -> int:
@@ -292,7 +293,7 @@ def _attach(handler: ClientHandler, session: Session, connect: ConnectPacket, no
     state = handler.state
     config = state.config
     asked = connect.properties
-    session.expiry_s = _expiry_s(connect, config)
+    session.expiry_s = _expiry_s(connect, config)  # [MQTT-3.1.2-23 v5]
     alias_max = min(asked.topic_alias_maximum or 0, config.outbound_topic_alias_max)  # [MQTT-3.1.2-27 v5]
     changed = (session.version, session.packet_size_max, session.alias_max) != (
         connect.version,
@@ -303,9 +304,10 @@ def _attach(handler: ClientHandler, session: Session, connect: ConnectPacket, no
     session.packet_size_max = handler.packet_size_max
     session.alias_max = alias_max
     session.aliases = {} if alias_max else None
-    session.outgoing.limit = min(asked.receive_maximum or 65535, config.inflight_max)  # [MQTT-4.9.0-1 v5]
+    # [MQTT-4.9.0-1 v5] [MUST-3.1.2.11.3-3 v5]
+    session.outgoing.limit = min(asked.receive_maximum or 65535, config.inflight_max)
     session.incoming.start_connection()
-    session.will = _will_record(connect)  # [MQTT-3.1.2-7 v5] [MQTT-3.1.2-8 v3.1.1]
+    session.will = _will_record(connect)  # [MQTT-3.1.2-7 v5] [MQTT-3.1.2-8 v3.1.1] [MQTT-3.1.3-9 v5]
     session.connected = True
     session.connected_at = now
     session.sink = handler.outbox
@@ -355,7 +357,7 @@ def _abilities(handler: ClientHandler) -> dict[str, object]:
 
 def _will_record(connect: ConnectPacket) -> WillRecord | None:
     will = connect.will
-    if will is None:
+    if will is None:  # [MQTT-3.1.2-12 v3.1.1]
         return None
     properties = will.properties
     delay_s = properties.will_delay_interval or 0

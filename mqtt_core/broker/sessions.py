@@ -36,18 +36,18 @@ def open_session(
         expired = due != 0.0 and due <= now
         if clean_start or expired or session.identity != principal.identity:
             reason = "expired" if expired else "discarded by a new connection"
-            barrier = end_session(state, session, reason, now)  # [MQTT-3.1.2-4] [MQTT-3.1.2-6 v3.1.1]
+            barrier = end_session(state, session, reason, now)  # [MQTT-3.1.2-4 v5] [MQTT-3.1.2-6 v3.1.1]
             session = None
     if session is not None:
         timer = session.timer
         if isinstance(timer, Timer):
             state.deadlines.cancel(timer)
-        session.will_at = 0.0  # [MQTT-3.1.3-9 v5]
+        session.will_at = 0.0
         return session, True  # [MQTT-3.1.2-5 v5] [MQTT-3.1.2-4 v3.1.1]
     session = Session(client_id, principal.identity, version)
     session.barrier = barrier
-    state.registry.sessions[client_id] = session  # [MQTT-3.1.2-6 v5] [MQTT-3.1.3-2]
-    return session, False
+    state.registry.sessions[client_id] = session  # [MQTT-3.1.2-6 v5] [MQTT-3.1.3-2] [MQTT-4.1.0-1]
+    return session, False  # [MQTT-3.2.2-1 v3.1.1]
 
 
 def detach(state: BrokerState, session: Session, send_will: bool, now: float) -> None:
@@ -61,15 +61,15 @@ def detach(state: BrokerState, session: Session, send_will: bool, now: float) ->
     state.registry.presence_changed(session)
     will = session.will
     if will is not None and not send_will:
-        session.will = None  # [MQTT-3.14.4-3] [MQTT-3.1.2-10] [MQTT-3.1.2-12 v3.1.1]
+        session.will = None  # [MQTT-3.14.4-3] [MQTT-3.1.2-10]
     elif will is not None:
-        delay_s = min(will.delay_s, session.expiry_s)
+        delay_s = min(will.delay_s, session.expiry_s)  # [MUST-3.1.3.2.2-2 v5]
         if delay_s == 0:
             publish_will(state, session, now)  # [MQTT-3.1.2-8]
         else:
             session.will_at = now + delay_s
-    if session.expiry_s == 0:
-        end_session(state, session, "ends with its connection", now)  # [MQTT-4.1.0-2 v5]
+    if session.expiry_s == 0:  # [MUST-3.1.2.11.2-2 v5]
+        end_session(state, session, "ends with its connection", now)
         return
     if session.stored:
         session.barrier = state.journal.store_session(session)
@@ -94,7 +94,7 @@ def session_due(state: BrokerState, session: Session, now: float) -> None:
     if session.connected or state.registry.sessions.get(session.client_id) is not session:
         return
     expires_at = session.expires_at()
-    if expires_at and expires_at <= now:
+    if expires_at and expires_at <= now:  # [MQTT-4.1.0-2 v5] [MUST-3.1.2.11.2-4 v5]
         state.counters.sessions_expired += 1
         end_session(state, session, "expired", now)
         return
@@ -140,8 +140,9 @@ def publish_will(state: BrokerState, session: Session, now: float) -> None:
 
 
 def message_of_will(state: BrokerState, will: WillRecord, now: float) -> Message:
-    """The message a will is published as [MQTT-3.1.2-14 v5] [MQTT-3.1.2-15 v5]."""
+    """The message a will is published as."""
     expiry_s = will.properties.message_expiry_interval
+    # [MQTT-3.1.2-14 v5] [MQTT-3.1.2-15 v5] [MQTT-3.1.2-16 v3.1.1] [MQTT-3.1.2-17 v3.1.1] [MQTT-3.1.3-10 v5]
     return Message(
         will.topic,
         will.payload,

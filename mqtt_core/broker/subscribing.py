@@ -90,17 +90,17 @@ def _verdict(handler: ClientHandler, session: Session, wanted: SubscribeFilter, 
     if topic_filter.count("/") >= config.topic_levels_max:
         return ReasonCode.TOPIC_FILTER_INVALID
     shared = topic_filter.startswith("$share/")
-    if shared and not config.shared_subscription_available:
+    if shared and not config.shared_subscription_available:  # [MUST-3.2.2.3.13-3 v5]
         return ReasonCode.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED
-    if identifier and not config.subscription_identifier_available:
+    if identifier and not config.subscription_identifier_available:  # [MUST-3.2.2.3.12-3 v5]
         return ReasonCode.SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED
     if not config.wildcard_subscription_available and ("+" in topic_filter or "#" in topic_filter):
-        return ReasonCode.WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED  # [MQTT-3.8.3-2 v3.1.1]
+        return ReasonCode.WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED  # [MQTT-3.8.3-2 v3.1.1] [MUST-3.2.2.3.11-3 v5]
     if len(session.subscriptions) >= config.subscriptions_max and topic_filter not in session.subscriptions:
         return ReasonCode.QUOTA_EXCEEDED
     policy = handler.state.policy
     if policy is None:
-        return wanted.qos
+        return wanted.qos  # [MQTT-3.2.2-10 v5]
     return policy.authorize_subscribe(handler.state.principal(session), topic_filter, wanted.qos)
 
 

@@ -149,6 +149,30 @@ def test_a_broker_of_lesser_qos_accepts_subscriptions_of_any(maximum_qos):
     assert [m.topic for m in client.messages()] == ["t0", "t1", "t2"]
 
 
+@pytest.mark.spec("MQTT-3.2.2-11", version="5.0")
+@pytest.mark.parametrize("maximum_qos", [0, 1])
+def test_a_publish_of_a_qos_beyond_what_was_stated_ends_the_connection(maximum_qos):
+    world = World(maximum_qos=maximum_qos)
+    client = world.connect("c")
+    client.send(*[PublishPacket("t", b"x", qos, packet_id=qos) for qos in range(maximum_qos + 1)])
+    assert not client.closed
+    client.raw()
+    client.send(PublishPacket("t", b"x", maximum_qos + 1, packet_id=9))
+    assert [p.reason_code for p in client.received()] == [0x9B]
+    assert client.closed
+
+
+@pytest.mark.spec("MQTT-3.2.2-14", version="5.0")
+def test_a_retained_publish_where_nothing_is_retained_ends_the_connection():
+    world = World(retain_available=False)
+    client = world.connect("c")
+    client.send(PublishPacket("t", b"x"))
+    assert not client.closed
+    client.send(PublishPacket("t", b"x", retain=True))
+    assert [p.reason_code for p in client.received()] == [0x9A]
+    assert world.broker.retained() == []
+
+
 @pytest.mark.spec("MQTT-3.2.2-12", version="5.0")
 def test_a_will_of_a_qos_beyond_the_broker_is_refused():
     world = World(maximum_qos=1)

@@ -6,7 +6,7 @@ import string
 
 import pytest
 
-from mqtt_core.broker import DEFERRED, Accept, Challenge, ClientConnected, ClientRefused, Refuse
+from mqtt_core.broker import DEFERRED, Accept, Challenge, ClientConnected, ClientDisconnected, ClientRefused, Refuse
 from mqtt_core.codec import (
     AuthPacket,
     ConnackPacket,
@@ -104,6 +104,7 @@ def test_a_second_connect_of_311_closes_the_connection(world):
     assert client.raw() == b""
     assert client.closed
     assert world.session("c") is None
+    assert [e.reason_code for e in world.events(ClientDisconnected)] == [0x82]
 
 
 # --------------------------------------------------------------------------------- which packet is legal in which phase
@@ -419,6 +420,7 @@ def test_a_clean_session_forgets_what_was_and_is_forgotten(world):
     assert not a.connack.session_present
     world.publish("t", b"y", 1)
     assert a.messages() == []
+    assert world.counters.queued_messages == 0
     a.subscribe("u")
     a.drop()
     assert world.session("a") is None

@@ -324,6 +324,27 @@ def test_a_message_too_large_for_the_client_counts_as_delivered(world):
     assert world.session("small").queued() == 0
 
 
+@pytest.mark.spec("MQTT-3.1.2-25", version="5.0")
+@pytest.mark.parametrize("stored", [False, True])
+@pytest.mark.parametrize("bulk_path", [False, True])
+def test_a_message_that_waited_and_is_too_large_for_the_client_counts_as_delivered(stored, bulk_path):
+    world = World(stored=stored, bulk_path=bulk_path)
+    publisher, client = world.connect("p"), world.connect("c", session_expiry_interval=100)
+    client.subscribe("t")
+    client.drop()
+    for n, size in enumerate((1, 60, 2)):
+        publisher.send(PublishPacket("t", bytes(size), 1, packet_id=n + 1))
+    client = world.connect("c", clean=False, maximum_packet_size=50, session_expiry_interval=100)
+    assert [len(m.payload) for m in client.messages()] == [1, 2]
+    assert world.counters.dropped_too_large == 1
+    assert world.session("c").queued() == world.counters.queued_bytes == 0
+    client.drop()
+    if stored:
+        world.restart()
+        client = world.connect("c", clean=False, session_expiry_interval=100)
+        assert [len(m.payload) for m in client.messages()] == [1, 2]
+
+
 @pytest.mark.spec("MQTT-3.1.2-24", version="5.0")
 def test_an_answer_too_large_for_the_client_ends_the_connection_unsent(world):
     client = world.connect("c", maximum_packet_size=40)

@@ -338,11 +338,13 @@ def test_the_will_of_a_client_that_was_connected_when_the_process_died_is_publis
     assert watch(world) == [b"gone"]
 
 
-def test_a_will_is_published_and_forgotten_in_one_batch():
+@pytest.mark.spec("MQTT-3.1.2-10", version="3.1.1")
+@pytest.mark.spec("MQTT-3.1.2-10", version="5.0")
+def test_a_will_is_published_and_forgotten_in_one_batch(version):
     """A crash between the two would lose the will or publish it twice."""
     world = World(stored=True)
     durable_watcher(world)
-    client = world.connect("c", will=qos1_will(0), session_expiry_interval=100)
+    client = world.connect("c", version=version, clean=False, will=Will("will/c", b"gone", 1), **kept(version))
     world.auto_commit = False
     client.drop()
     assert world.commit()
@@ -354,10 +356,13 @@ def test_a_will_is_published_and_forgotten_in_one_batch():
     assert world.session("c").will is None
 
 
-def test_a_will_deleted_by_disconnect_does_not_come_back():
+@pytest.mark.spec("MQTT-3.1.2-10", "MQTT-3.14.4-3", version="3.1.1")
+@pytest.mark.spec("MQTT-3.1.2-10", "MQTT-3.14.4-3", version="5.0")
+def test_a_will_deleted_by_disconnect_does_not_come_back(version):
     world = World(stored=True)
     durable_watcher(world)
-    world.connect("c", will=qos1_will(0), session_expiry_interval=100).send(DisconnectPacket())
+    client = world.connect("c", version=version, clean=False, will=Will("will/c", b"gone", 1), **kept(version))
+    client.send(DisconnectPacket())
     world.restart()
     world.wait(1000)
     assert watch(world) == []

@@ -10,7 +10,6 @@ Law: no input does unbounded work. What is long is done in slices, with `next_de
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from random import Random
 from typing import Final
 
 from mqtt_core.broker.config import BrokerConfig
@@ -21,7 +20,7 @@ from mqtt_core.broker.handshake import LOCAL_PREFIX
 from mqtt_core.broker.policy import Policy, Principal
 from mqtt_core.broker.restore import restore
 from mqtt_core.broker.sessions import end_session, open_session, session_due
-from mqtt_core.broker.state import BrokerState
+from mqtt_core.broker.state import BrokerState, Rng
 from mqtt_core.broker.sys_topics import SysTopics
 from mqtt_core.codec.error import LocalProtocolError
 from mqtt_core.codec.packet import SubscribeFilter
@@ -61,7 +60,7 @@ class Broker:
         *,
         policy: Policy | None = None,
         journal: Journal | None = None,
-        rng: Random,
+        rng: Rng,
         snapshot: Snapshot | None = None,
     ) -> None:
         if journal is None:

@@ -5,8 +5,7 @@ workbench on which handlers, the session book (sessions.py) and the broker itsel
 """
 from __future__ import annotations
 
-from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mqtt_core.broker.config import BrokerConfig
 from mqtt_core.broker.policy import Policy, Principal
@@ -25,7 +24,15 @@ if TYPE_CHECKING:
     from mqtt_core.broker.connection import Connection
     from mqtt_core.broker.handler import ClientHandler
 
-__all__ = ["BrokerState"]
+__all__ = ["BrokerState", "Rng"]
+
+
+class Rng(Protocol):
+    """What the broker needs of `random.Random`."""
+
+    def getrandbits(self, k: int, /) -> int:
+        """A number of `k` random bits."""
+        ...
 
 
 class BrokerState:
@@ -57,7 +64,7 @@ class BrokerState:
         "shutting_down",
     )
 
-    def __init__(self, config: BrokerConfig, policy: Policy | None, journal: Journal, rng: Random) -> None:
+    def __init__(self, config: BrokerConfig, policy: Policy | None, journal: Journal, rng: Rng) -> None:
         self.config = config
         self.policy = policy
         self.journal = journal

@@ -416,3 +416,15 @@ def test_of_two_waiting_for_one_identifier_the_last_one_accepted_has_it():
     assert second.closed
     assert not first.closed
     assert world.session("c").connected
+
+
+def test_a_client_may_be_taken_over_while_its_new_authentication_is_decided():
+    world = World(policy=Rules(Accept(), DEFERRED, Accept()))
+    older = world.connect("c", authentication_method="m")
+    older.send(auth(0x19))
+    newer = world.connect("c")
+    assert [p.reason_code for p in older.received()] == [0x8E]
+    older.handler.resume(Accept(), world.now)
+    world.settle()
+    assert older.raw() == b""
+    assert not newer.closed

@@ -226,6 +226,8 @@ MALFORMED = {
     "ends before the keep alive": b"\x10\x08\x00\x04MQTT\x05\x02",
     "client identifier past the end": raw_connect(level=5, rest=b"\x00\x00\x05c"),
     "bytes left over": raw_connect(level=5, rest=b"\x00\x00\x01cx"),
+    "properties past the end": raw_connect(level=5, rest=b"\x1a\x15\x00\x05GS2-K"),
+    "five-byte property length": raw_connect(level=5, rest=b"\xff\xff\xff\xff\x01\x00\x01c"),
     "no property length": raw_connect(level=5, rest=b""),
     "will flag without a will": raw_connect(level=5, flags=0x06, rest=b"\x00\x00\x01c"),
 }
@@ -272,6 +274,12 @@ def test_a_protocol_error_in_connect_is_told_so(world, properties):
     (connack,) = client.received()
     assert connack.reason_code == 0x82
     assert client.closed
+
+
+def test_a_great_many_user_properties_are_read_in_linear_time():
+    world = World(connect_packet_size_max=1024 * 1024)
+    pairs = tuple((f"k{n}", "v") for n in range(80_000))
+    assert world.connect("c", user_properties=pairs).connack.reason_code == 0
 
 
 # -------------------------------------------------------------------------------------------------- client identifiers

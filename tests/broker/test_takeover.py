@@ -166,3 +166,21 @@ def test_a_client_that_left_is_not_taken_over(world):
     older.send(DisconnectPacket(0, Properties(session_expiry_interval=50)))
     world.connect("c", clean=False)
     assert world.counters.sessions_taken_over == 0
+
+
+def test_a_client_that_comes_again_and_again_leaves_its_shares_in_order(world):
+    """The same identifier, fast, with many shared groups: one member each, whoever was last."""
+    groups = [f"$share/g{n}/t" for n in range(48)]
+    other = world.connect("other")
+    other.subscribe(*groups)
+    for turn in range(20):
+        client = world.connect("c", clean=turn % 3 == 0, session_expiry_interval=100 * (turn % 2))
+        client.received()
+        client.subscribe(*groups)
+        world.publish("t", b"%d" % turn, 1)
+    assert len(world.session("c").subscriptions) == 48
+    other.received()
+    client.received()
+    for _ in range(2):
+        world.publish("t", b"x")
+    assert len(client.messages()) == len(other.messages()) == 48

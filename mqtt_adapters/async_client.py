@@ -147,11 +147,11 @@ class AsyncClient(Generic[W]):
         if not isinstance(payload, bytes):
             payload = publish_payload(payload)
         token = driver.core.publish(topic, payload, qos=qos, retain=retain, properties=properties, now=driver.clock())
+        waiter = None
+        if token:
+            waiter = loop.new_waiter()
+            driver.expect(token, waiter, timeout)
         loop.wake()
-        if not token:
-            return None
-        waiter = loop.new_waiter()
-        driver.expect(token, waiter, timeout)
         return waiter
 
     @overload
@@ -176,7 +176,6 @@ class AsyncClient(Generic[W]):
         filters = subscribe_filters(topic_filter, qos, options)
         properties = options.get("properties", NO_PROPERTIES)
         token = driver.core.subscribe(filters, properties=properties, now=driver.clock())
-        self._loop.wake()
         timeout = options.get("timeout")
         codes = granted(await self._end_of(driver, token, timeout))
         return codes[0] if isinstance(topic_filter, str) else codes
@@ -192,7 +191,6 @@ class AsyncClient(Generic[W]):
         driver = self._loop.open_driver()
         names = [topic_filter] if isinstance(topic_filter, str) else list(topic_filter)
         token = driver.core.unsubscribe(names, properties=properties, now=driver.clock())
-        self._loop.wake()
         return unsubscribed(await self._end_of(driver, token, timeout))
 
     def acknowledge(
@@ -272,4 +270,5 @@ class AsyncClient(Generic[W]):
     async def _end_of(self, driver: ClientDriver, token: int, timeout: float | None) -> Any:
         waiter = self._loop.new_waiter()
         driver.expect(token, waiter, timeout)
+        self._loop.wake()
         return await self._loop.wait(waiter, timeout)

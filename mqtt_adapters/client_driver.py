@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol
 from mqtt_adapters.client_settings import ClientSettings
 from mqtt_adapters.driver import resumed
 from mqtt_adapters.errors import (
+    ClientClosed,
     ClientError,
     ConnectError,
     ConnectionLost,
@@ -258,6 +259,12 @@ class ClientDriver:
                 waiter.set_exception(error)
         for buffer in self.buffers:
             buffer.end(stream_error)
+
+    def close(self) -> None:
+        """The program is done: say goodbye to the server, and tell everybody who waits."""
+        self.end(ClientClosed(), None)
+        self.core.disconnect(self.clock())
+        self.dispatch()
 
     def check_open(self) -> None:
         """Raise if the client is closed, lost, or its storage failed."""

@@ -89,9 +89,7 @@ class ClientLoop:
             return None
         self._closed = True
         driver = self.driver
-        driver.core.disconnect(driver.clock())
-        driver.dispatch()
-        driver.end(ClientClosed(), None)
+        driver.close()
         self.wake()
         with anyio.move_on_after(self.settings.config.close_timeout_s, shield=True):
             if self._link is not None:

@@ -72,9 +72,7 @@ class ClientLoop:
             self._keeper.cancel()
             await asyncio.wait([self._keeper])
         driver = self.driver
-        driver.core.disconnect(driver.clock())
-        driver.dispatch()
-        driver.end(ClientClosed(), None)
+        driver.close()
         self.flush()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.config.close_timeout_s):

@@ -83,9 +83,7 @@ class ClientLoop:
         with self.lock:
             self._stopping = True
             driver = self.driver
-            driver.core.disconnect(driver.clock())
-            driver.dispatch()
-            driver.end(ClientClosed(), None)
+            driver.close()
             self._room.notify_all()
             self.wake()
         if self._thread is None:

@@ -30,9 +30,10 @@ from mqtt_adapters.asyncio.verbs import ServerVerbs
 from mqtt_adapters.clock import epoch_clock
 from mqtt_adapters.config import ListenerConfig, ServerConfig
 from mqtt_adapters.driver import BrokerDriver
+from mqtt_adapters.peer import Peer
 from mqtt_core.broker import Broker, Event, Policy
 from mqtt_core.codec import StorageError
-from mqtt_core.persistence import Journal, Snapshot, Storage, load
+from mqtt_core.persistence import Journal, Progress, Snapshot, Storage, load
 
 __all__ = ["MqttServer"]
 
@@ -48,7 +49,8 @@ class MqttServer(ServerVerbs):
     config: see `ServerConfig`; port 0 takes a free port, then told by `port`. policy: who may do what, None for
     everybody everything. store: where sessions and retained messages survive, None for memory only; the server opens
     and closes it. clock: returns epoch seconds and never goes back. rng: source of client identifiers and other random
-    choices. on_event: called in the loop with each event of the broker.
+    choices. on_event: called in the loop with each event of the broker. on_progress: called now and then while the
+    store is read, maybe in the store's thread, with what is done and what there is to do.
 
     ``async with MqttServer(config) as server:`` listens inside the block; ``MqttServer(config).run()`` blocks until
     SIGTERM or SIGINT.
@@ -63,6 +65,7 @@ class MqttServer(ServerVerbs):
         clock: Callable[[], float] | None = None,
         rng: random.Random | None = None,
         on_event: Callable[[Event], None] | None = None,
+        on_progress: Progress | None = None,
     ) -> None:
         super().__init__(clock or epoch_clock())
         self.config = config or ServerConfig()
@@ -72,6 +75,7 @@ class MqttServer(ServerVerbs):
         self._store = store
         self._rng = rng or random.SystemRandom()
         self._on_event = on_event
+        self._on_progress = on_progress
         self._listeners: list[Listener] = []
         self._links: dict[ServerLink, None] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -118,19 +122,24 @@ class MqttServer(ServerVerbs):
             raise
         self.driver.tick()
 
-    @staticmethod
-    async def _load(store: Storage) -> Snapshot:
+    async def _load(self, store: Storage) -> Snapshot:
         try:
-            return await load(store)
+            return await load(store, self._on_progress)
         except BaseException:
             await store.close()
             raise
 
     async def _open(self, listener: ListenerConfig) -> Listener:
         tls = listener.tls
-        return await open_listener(
-            listener, lambda: ServerLink(self, tls), self.config.connect_timeout_s, self.config.max_connections
-        )
+
+        def link(proxied: Peer | None) -> ServerLink:
+            if not listener.websocket:
+                return ServerLink(self, tls, proxied)
+            from mqtt_adapters.asyncio.websocket_link import WebSocketLink  # noqa: PLC0415 - an extra
+
+            return WebSocketLink(self, tls, proxied, listener)
+
+        return await open_listener(listener, link, self.config.connect_timeout_s, self.config.max_connections)
 
     async def stop(self) -> None:
         """Stop listening, say goodbye to every client, commit what is left, and close.

@@ -24,6 +24,7 @@ from typing import Any, Final
 
 from mqtt_adapters.asyncio import MqttServer
 from mqtt_adapters.bin.arguments import Parser, fail, port_number
+from mqtt_adapters.bin.progress import RecoveryProgress
 from mqtt_adapters.config import ConfigError, ServerConfig, add_flags, given_flags, load_toml, setting
 from mqtt_core.broker.events import Event
 from mqtt_core.codec.error import StorageError
@@ -93,8 +94,24 @@ def _serve(config: ProgramConfig) -> int:
     if config.verbose:
         logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
     _tune_process()
-    server = MqttServer(config, store=_store(config), on_event=_log_event if config.verbose else None)
-    server.run(on_ready=_ready, loop_factory=_loop_factory(config.loop))
+    progress = RecoveryProgress(f"{PROGRAM}: reading {config.store}", sys.stderr)
+    server = MqttServer(
+        config,
+        store=_store(config),
+        on_event=_log_event if config.verbose else None,
+        on_progress=progress,
+    )
+
+    def ready(server: MqttServer) -> None:
+        progress.finish()
+        _ready(server)
+
+    gc.disable()  # restoring makes objects that stay: looking for garbage among them would double its time
+    try:
+        server.run(on_ready=ready, loop_factory=_loop_factory(config.loop))
+    finally:
+        progress.finish()
+        gc.enable()
     print(f"{PROGRAM}: stopped", flush=True)
     return 0
 
@@ -111,6 +128,7 @@ def _ready(server: MqttServer) -> None:
     # What has been restored lives as long as the broker: it need not be looked at by every full collection.
     gc.collect()
     gc.freeze()
+    gc.enable()
     asyncio.get_running_loop().set_exception_handler(_loop_exception)
     print(f"{PROGRAM}: listening on {', '.join(server.addresses)}", flush=True)
 

@@ -87,11 +87,11 @@ class SqliteStore:
 
     def snapshot_sync(self, progress: Progress | None = None) -> Snapshot:
         """Everything that is in the file."""
-        return self._replay(progress).snapshot()
+        return self._replay().snapshot(progress)
 
-    def _replay(self, progress: Progress | None = None) -> Replay:
+    def _replay(self) -> Replay:
         if self._file.replay is None:
-            self._file.reread(progress)
+            self._file.reread()
         assert self._file.replay is not None
         return self._file.replay
 

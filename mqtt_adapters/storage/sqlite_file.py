@@ -179,12 +179,12 @@ class SqliteFile:
         self._first = self._index.oldest_number
         return replay
 
-    def reread(self, progress: Progress | None = None) -> None:
+    def reread(self) -> None:
         """Read everything again into `replay`."""
         if self._connection is None:
             raise StorageError(f"{self.path} is not open")
         replay = Replay()
-        read_segments(self._connection, replay.feed, progress)
+        read_segments(self._connection, replay.feed)
         self.replay = replay
 
     def _connect(self) -> sqlite3.Connection:

@@ -10,7 +10,7 @@ wherever a store moved the record since.
 """
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mqtt_core.codec.error import StorageError
 from mqtt_core.codec.types import V5, V311
@@ -48,6 +48,9 @@ if TYPE_CHECKING:
     from mqtt_core.persistence.storage import Progress, Storage
 
 __all__ = ["Replay", "SessionSnapshot", "Snapshot", "StoredClient", "StoredEntry", "load"]
+
+REPORT_EVERY: Final = 4096
+"""Messages between two reports of progress."""
 
 
 class SessionSnapshot:
@@ -98,11 +101,40 @@ class Snapshot:
 async def load(storage: Storage, progress: Progress | None = None) -> Snapshot:
     """Open the storage and read everything that is in it; once, before the first input.
 
-    progress: called now and then with what is done and what there is to do. Raises StorageError if the storage
-    cannot be opened, is in use, or holds anything that cannot be read; it is then unchanged.
+    progress: called now and then with what is done and what there is to do; opening and reading are a half each, so
+    what there is to do may be said anew, in other units. Raises StorageError if the storage cannot be opened, is in
+    use, or holds anything that cannot be read; it is then unchanged.
     """
-    await storage.open(progress)
-    return await storage.load_snapshot(progress)
+    if progress is None:
+        await storage.open()
+        return await storage.load_snapshot()
+    tell = progress
+    await storage.open(lambda done, total: tell(done, 2 * total))
+    return await storage.load_snapshot(lambda done, total: tell(total + done, 2 * total))
+
+
+class _Report:
+    """Tells a progress now and then."""
+
+    __slots__ = ("_done", "_next", "_progress", "_total")
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress = progress
+        self._total = total
+        self._done = 0
+        self._next = 0
+
+    def add(self, count: int) -> None:
+        """So much more is done."""
+        self._done += count
+        if self._done >= self._next and self._progress is not None:
+            self._next = self._done + REPORT_EVERY
+            self._progress(self._done, self._total)
+
+    def finish(self) -> None:
+        """All is done."""
+        if self._progress is not None:
+            self._progress(self._total, self._total)
 
 
 class StoredBody:
@@ -352,23 +384,27 @@ class Replay:
         for client_id in [client_id for client_id, client in self.clients.items() if client.session is None]:
             del self.clients[client_id]
 
-    def snapshot(self) -> Snapshot:
-        """The state as records. Raises StorageError if a body cannot be read."""
+    def snapshot(self, progress: Progress | None = None) -> Snapshot:
+        """The state as records. progress: told in messages. Raises StorageError if a body cannot be read."""
         self.drop_orphans()
         snapshot = Snapshot()
         messages: dict[int, Message] = {}
+        report = _Report(progress, sum(len(client.entries) for client in self.clients.values()) + len(self.retained))
         for client_id, client in self.clients.items():
             assert client.session is not None
             session = SessionSnapshot(decode_session(client.session, client_id))
             for entry in client.queue(messages):
                 session.add(entry)
             snapshot.sessions[client_id] = session
+            report.add(len(client.entries))
         for topic, retained in self.retained.items():
             sequence = retained.body.sequence
             message = messages.get(sequence)
             if message is None:
                 message = messages[sequence] = retained.body.message()
             snapshot.retained[topic] = message
+            report.add(1)
+        report.finish()
         snapshot.stamp = self.stamp
         snapshot.next_sequence = self.sequence + 1
         return snapshot

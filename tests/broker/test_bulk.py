@@ -1,8 +1,8 @@
 """Two paths, one meaning: the same traffic through the bulk path and through the object path alone.
 
-Each run drives two brokers, equal but for `bulk_path`, with the same random inputs, cut and joined at random, under small
-limits, with readers that pause, commits that are late and subscriptions that change, and demands the same bytes on every
-connection, the same state of every session and the same counters.
+Each run drives two brokers, equal but for `bulk_path`, with the same random inputs, cut and joined at random, under
+small limits, with readers that pause, commits that are late and subscriptions that change, and demands the same
+bytes on every connection, the same state of every session and the same counters.
 """
 from __future__ import annotations
 

@@ -301,6 +301,7 @@ class Connection:
         """The transport is gone; nothing refers to this connection any more."""
         self.phase = CLOSED
         self.state.deadlines.cancel(self.timer)
+        self.timer.owner = None  # a dead timer may stay in the heap for a while; the connection need not
         self.state.handlers.pop(self, None)
         self.state.resumable.pop(self, None)
         self.state.sender.holding.pop(self.outbox, None)

@@ -73,16 +73,20 @@ class ClientHandler(Connection):
 
     # -- inputs -------------------------------------------------------------------------------------------------------
 
-    def receive_data(self, data: bytes, now: float) -> None:
+    def receive_data(self, data: bytes | bytearray | memoryview, now: float) -> None:
         """Bytes have arrived; any cut of the stream will do. Never raises for what they contain."""
         if self.phase >= CLOSING:
             return
         state = self.state
         now = state.moment(now)
-        self.last_received = now
+        heard, self.last_received = self.last_received, now
         state.counters.bytes_received += len(data)
-        self.reader.feed(bytes(data))
+        reader = self.reader
+        unread = reader.pending + len(data)
+        reader.feed(bytes(data))
         self._process(now)
+        if reader.pending == unread:  # no whole packet: [MQTT-3.1.2-22 v5] [MQTT-3.1.2-24 v3.1.1]
+            self.last_received = heard
 
     def receive_eof(self, now: float) -> None:
         """The peer has closed, or the transport is gone. Idempotent."""

@@ -12,10 +12,15 @@ of a used-up chunk nothing is kept but the unfinished tail.
 
 from __future__ import annotations
 
+from typing import Final
+
 from mqtt_core.codec.error import PacketTooLarge
 from mqtt_core.codec.varint import decode_varint
 
 __all__ = ["FrameReader"]
+
+SMALL_MAX: Final = 4096
+"""Pieces of an unfinished frame are put together up to this size, so that many tiny reads cost no memory."""
 
 
 class FrameReader:
@@ -48,7 +53,10 @@ class FrameReader:
             self.chunk = data
             self.position = 0
         elif data:
-            self._later.append(data)
+            if self._later and len(self._later[-1]) + len(data) <= SMALL_MAX:
+                self._later[-1] += data
+            else:
+                self._later.append(data)
             self._later_size += len(data)
             if 0 < self._needed <= len(self.chunk) - self.position + self._later_size:
                 self._join()

@@ -68,14 +68,26 @@ def test_a_silent_client_is_told_and_dropped_after_one_and_a_half_keep_alives(wo
     assert [(e.client_id, e.reason_code) for e in world.events(ClientDisconnected)] == [("c", 0x8D)]
 
 
-@pytest.mark.parametrize("data", [b"\xc0\x00", b"\x30\x04\x00\x01t\x00", b"\x40\x02\x00\x01", b"\x30"])
-def test_any_byte_of_the_client_keeps_it_alive(world, data):
+@pytest.mark.parametrize("data", [b"\xc0\x00", b"\x30\x04\x00\x01t\x00", b"\x40\x02\x00\x01", b"\xc0\x00\x30"])
+def test_any_packet_of_the_client_keeps_it_alive(world, data):
     client = world.connect("c", keep_alive_s=10)
     world.wait(14)
     client.send_bytes(data)
     world.wait(14.9)
     assert not client.closed
     world.wait(0.2)
+    assert client.closed
+
+
+@pytest.mark.spec("MQTT-3.1.2-24", version="3.1.1")
+@pytest.mark.spec("MQTT-3.1.2-22", version="5.0")
+def test_a_packet_that_trickles_in_does_not_keep_its_client_alive(world, version):
+    client = world.connect("c", version=version, keep_alive_s=10)
+    for _ in range(7):
+        client.send_bytes(b"\x30" if client.handler.reader.pending == 0 else b"\x7f")
+        world.wait(2)
+    assert not client.closed
+    world.wait(1.1)
     assert client.closed
 
 

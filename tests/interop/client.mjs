@@ -8,10 +8,10 @@ const say = (value) => process.stdout.write(JSON.stringify(value) + "\n");
 const bytes = (text) => Buffer.from(text, "base64");
 
 const commands = {
-  connect: ({ host, port, id, version, clean, expiry, will }) =>
+  connect: ({ host, port, protocol, path, id, version, clean, expiry, will }) =>
     new Promise((resolve, reject) => {
       client = mqtt.connect({
-        host, port, clientId: id, clean, reconnectPeriod: 0,
+        host, port, protocol, path, clientId: id, clean, reconnectPeriod: 0,
         protocolVersion: version === "5.0" ? 5 : 4,
         properties: version === "5.0" && expiry ? { sessionExpiryInterval: expiry } : undefined,
         will: will && { ...will, payload: bytes(will.payload) },

@@ -32,9 +32,8 @@ class OurClient(Client):
             reconnect=False,
             ack_timeout_s=PATIENCE_S,
         )
-        messages = self.client.messages
         await self.client.start()
-        self.reader = asyncio.create_task(self.read(messages))
+        self.reader = asyncio.create_task(self.read(self.client.messages))
         return None
 
     async def connect_transport(self, factory: Any) -> Any:

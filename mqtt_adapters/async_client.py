@@ -201,6 +201,18 @@ class AsyncClient(Generic[W]):
         driver.core.acknowledge(message.token, reason_code=reason_code, properties=properties, now=driver.clock())
         self._loop.wake()
 
+    async def committed(self, timeout: float | None = None) -> None:
+        """Wait until all that was done so far is in the store: messages that were published, acknowledgements that
+        were given. Without a store that is at once. timeout: seconds.
+
+        Raises OperationTimeout, or whatever ended the client: its storage failed, or it was closed.
+        """
+        driver = self._loop.open_driver()
+        waiter = self._loop.new_waiter()
+        driver.expect_commit(waiter)
+        self._loop.wake()
+        await self._loop.wait(waiter, timeout)
+
     async def reauthenticate(self, data: bytes) -> None:
         """Start a new authentication on the open connection (5.0 section 4.12.1); the outcome is an event."""
         driver = self._loop.open_driver()

@@ -107,6 +107,7 @@ class ClientDriver:
         self._host = host
         self._apply = apply
         self._committing = False
+        self._commit_waiters: list[tuple[int, Waiter]] = []
 
     # -- waiting -----------------------------------------------------------------------------------------------------
 
@@ -122,6 +123,14 @@ class ClientDriver:
         default = self.settings.ack_timeout_s
         if timeout_s is None and default is not None:
             self._timed[token] = self.clock() + default
+
+    def expect_commit(self, waiter: Waiter) -> None:
+        """Finish `waiter` when all that was done so far is in the store."""
+        barrier = self.core.barrier
+        if barrier:
+            self._commit_waiters.append((barrier, waiter))
+        else:
+            waiter.set_result(None)
 
     def next_deadline(self) -> float | None:
         """When `handle_timer` is to be called (epoch seconds)."""
@@ -250,10 +259,11 @@ class ClientDriver:
         """Nothing will come any more: tell everybody who waits. stream_error None ends the streams in good order."""
         if self.error is None:
             self.error = error
-        waiting = [*self.waiters.values(), *self.connected_waiters]
+        waiting = [*self.waiters.values(), *self.connected_waiters, *[waiter for _, waiter in self._commit_waiters]]
         self.waiters.clear()
         self._timed.clear()
         self.connected_waiters = []
+        self._commit_waiters = []
         for waiter in waiting:
             if not waiter.done():
                 waiter.set_exception(error)
@@ -324,7 +334,7 @@ class ClientDriver:
             try:
                 suspended = coroutine.send(None)
             except StopIteration:
-                self.core.writes_committed(batch.number)
+                self._committed(batch.number)
             except Exception as error:  # noqa: BLE001 - whatever it is, nothing is durable
                 self._storage_failed(error)
                 return
@@ -341,8 +351,17 @@ class ClientDriver:
             return
         finally:
             self._committing = False
-        self.core.writes_committed(number)
+        self._committed(number)
         self._host.wake()
+
+    def _committed(self, number: int) -> None:
+        self.core.writes_committed(number)
+        waiting, self._commit_waiters = self._commit_waiters, []
+        for barrier, waiter in waiting:
+            if barrier > number:
+                self._commit_waiters.append((barrier, waiter))
+            elif not waiter.done():
+                waiter.set_result(None)
 
     def _storage_failed(self, error: Exception) -> None:
         self.failure = error

@@ -127,6 +127,13 @@ class MqttClient:
         return self._state.link.outbox.size
 
     @property
+    def barrier(self) -> int:
+        """Number of the batch with the newest write: all that was done so far is durable once it is committed; 0 when
+        it is."""
+        barrier = self._state.session.barrier
+        return barrier if barrier > self._state.journal.committed else 0
+
+    @property
     def subscriptions(self) -> list[str]:
         """The topic filters that are subscribed, as far as the server has granted them."""
         return list(self._state.session.subscriptions)

@@ -52,7 +52,8 @@ def tests(session: nox.Session) -> None:
         if session.posargs:
             session.run("python", "-m", "pytest", *session.posargs)
             return
-        session.run("python", "-m", "pytest", "-q", "-n", "2", "--cov", "--cov-report=")
+        # A test out of time ends its worker: raised as an exception it could leave coverage's lock taken for ever.
+        session.run("python", "-m", "pytest", "-q", "-n", "2", "--timeout-method=thread", "--cov", "--cov-report=")
         session.run("coverage", "report", "--include=*/mqtt_core/*", f"--fail-under={COVERAGE_MIN}")
 
 

@@ -166,7 +166,7 @@ def _replay(sender: Sender, session: Session, cursor: ReplayCursor, limit: int, 
             or (allowed is not None and not allowed(session, topic))
         ):
             continue
-        # [MQTT-3.3.1-8 v3.1.1]
+        # [MQTT-3.3.1-8 v3.1.1] [MUST-3.8.3.1-3 v5]
         out = Outgoing(_own_copy(sender, session, message), min(message.qos, subscription.qos), True, ids)
         if local is not None:
             assert isinstance(local, LocalSubscriber)

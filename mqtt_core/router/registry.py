@@ -30,7 +30,7 @@ class SharedGroup:
             for _ in range(min(len(members), 2)):
                 self.turn = (self.turn + 1) % len(members)
                 if members[self.turn].session is not refused:
-                    return members[self.turn]
+                    return members[self.turn]  # [MUST-4.8.2-2 v5]
         return None
 
     def place(self, subscription: Subscription) -> None:

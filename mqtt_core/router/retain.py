@@ -109,7 +109,7 @@ class RetainStore:
             _, sequence, topic = heappop(heap)
             limit -= 1
             if self._current(topic, sequence):
-                self.remove(topic)
+                self.remove(topic)  # [MUST-3.3.1.3-1 v5]
                 gone.append(topic)
         return gone
 

@@ -233,7 +233,7 @@ class IncomingFlow:
 
     def start_connection(self) -> None:
         """A connection begins: nothing of its Receive Maximum is occupied."""
-        self.earlier = self.received.copy() or None
+        self.earlier = self.received.copy() or None  # [MUST-4.9-1 v5]
 
     def occupied(self) -> int:
         """How many messages of this connection have not been released."""

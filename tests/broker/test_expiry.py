@@ -185,6 +185,7 @@ def test_a_3_1_1_publisher_sets_no_interval(make_world):
     assert left(message) is None
 
 
+@pytest.mark.spec("MUST-3.3.1.3-1", version="5.0")
 def test_retained_messages_go_when_their_time_is_over(make_world):
     world = make_world()
     publisher = fleeting(world, "p", 5)

@@ -71,6 +71,7 @@ def test_everything_waits_in_its_place(make_world, version):
     assert seen(subscriber.messages()) == [(b"5", 2, False, False), (b"6", 1, False, False), (b"7", 1, False, False)]
 
 
+@pytest.mark.spec("MUST-4.9-1", "MQTT-4.9.0-1", version="5.0")
 def test_a_resend_waits_for_the_quota_of_the_new_connection(make_world):
     world = make_world()
     subscriber = lasting(world, "s", 5, "t")
@@ -105,6 +106,7 @@ def test_what_is_acknowledged_before_it_was_sent_again_is_not_sent_again(make_wo
     assert payloads(subscriber.messages()) == [b"new"]
 
 
+@pytest.mark.spec("MUST-4.9-1", version="5.0")
 def test_quota_is_not_preserved_across_connections_for_a_publisher(make_world):
     """Section 4.9: identifiers left open by an earlier connection use up nothing of the new one's Receive Maximum."""
     world = make_world(receive_maximum=2)

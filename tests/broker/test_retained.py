@@ -105,6 +105,15 @@ def test_a_message_the_broker_will_not_keep_still_ends_the_one_before(make_world
         assert world.broker.retained() == []
 
 
+@pytest.mark.spec("MUST-3.8.3.1-3", version="5.0")
+@pytest.mark.parametrize("as_published", [False, True])
+def test_a_replayed_message_has_retain_1_whatever_retain_as_published_says(make_world, as_published):
+    world = make_world()
+    keep(world, b"x")
+    subscriber = fleeting(world, "s", 5)
+    assert seen(replayed(subscriber, at("t", 1, retain_as_published=as_published))) == [(b"x", 1, True, False)]
+
+
 # -- Retain Handling ------------------------------------------------------------------------------------------------
 
 
@@ -132,6 +141,7 @@ def test_retain_handling_1_counts_a_subscription_kept_in_the_session(make_world)
     assert replayed(subscriber, at("t", 0, retain_handling=1)) == []
 
 
+@pytest.mark.spec("MUST-4.8.2-1", version="5.0")
 def test_a_shared_subscription_brings_no_retained_messages(make_world, version):
     world = make_world()
     keep(world, b"kept")

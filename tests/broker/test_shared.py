@@ -31,6 +31,7 @@ def published(world, count, qos, version=5):
     publisher.drop()
 
 
+@pytest.mark.spec("MUST-4.8.2-2", version="5.0")
 def test_each_message_goes_to_one_member_by_turns(make_world, version):
     world = make_world()
     group = members(world, 3, version=version)

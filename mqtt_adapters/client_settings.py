@@ -15,7 +15,7 @@ from typing import Any, Final, TypedDict
 
 from mqtt_adapters.clock import epoch_clock
 from mqtt_adapters.streams import BUFFER_BYTES, BUFFER_MESSAGES, Overflow
-from mqtt_adapters.url import Address, parse_address
+from mqtt_adapters.url import Address, check_websocket, parse_address
 from mqtt_core.client import ClientConfig, OfflinePolicy
 from mqtt_core.client.backoff import Rng
 from mqtt_core.codec import Will
@@ -46,7 +46,7 @@ class ClientOptions(TypedDict, total=False):
     request_problem_information: bool
     user_properties: tuple[tuple[str, str], ...]
     manual_ack: bool
-    inflight_max: int
+    inflight_max: int | None
     outbound_aliases_max: int
     offline: OfflinePolicy | str
     queue_messages_max: int
@@ -113,6 +113,8 @@ def make_settings(host: str, port: int | None, options: ClientOptions) -> Client
     given: dict[str, Any] = {**options}
     tls = given.pop("tls", None)
     address = parse_address(host, port, tls=bool(tls))
+    if address.websocket:
+        check_websocket()
     password = given.get("password")
     if isinstance(password, str):
         given["password"] = password.encode()

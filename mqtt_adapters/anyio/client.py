@@ -18,8 +18,9 @@ from typing import Self, Unpack
 from mqtt_adapters.anyio.client_link import Connector
 from mqtt_adapters.anyio.client_loop import ClientLoop
 from mqtt_adapters.anyio.waiting import TaskWaiter
-from mqtt_adapters.async_client import AsyncClient
+from mqtt_adapters.async_client import SENT, AsyncClient
 from mqtt_adapters.client_settings import ClientOptions, make_settings
+from mqtt_core.codec import NO_PROPERTIES, Properties
 
 __all__ = ["Client"]
 
@@ -60,3 +61,23 @@ class Client(AsyncClient[TaskWaiter]):
     ) -> bool | None:
         """Disconnect and give everything back; takes at most `close_timeout_s`."""
         return await self._loop.close(kind, error, traceback)
+
+    def publish_nowait(
+        self,
+        topic: str,
+        payload: bytes | bytearray | memoryview | str = b"",
+        *,
+        qos: int = 0,
+        retain: bool = False,
+        properties: Properties = NO_PROPERTIES,
+    ) -> TaskWaiter:
+        """As `publish`, without waiting: returns what ``await ….wait()`` gives the acknowledgement of, as it came.
+
+        For programs that keep many messages in flight without a task for each. Nothing slows them down but the bound of
+        the queue: wait for a result now and then.
+        """
+        waiter = self._publish(topic, payload, qos, retain, properties, None)
+        if waiter is None:
+            waiter = self._loop.new_waiter()
+            waiter.set_result(SENT)
+        return waiter

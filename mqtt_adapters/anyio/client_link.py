@@ -102,9 +102,9 @@ async def _connect(settings: ClientSettings) -> ByteStream:
 async def _shake_hands(stream: ByteStream, settings: ClientSettings) -> WebSocketLayer | None:
     if not settings.address.websocket:
         return None
-    from mqtt_adapters.websocket import WebSocketLayer  # noqa: PLC0415 - an extra, wanted only here
+    from mqtt_adapters.websocket import ClientLayer  # noqa: PLC0415 - an extra, wanted only here
 
-    layer = WebSocketLayer(settings)
+    layer = ClientLayer(settings)
     await stream.send(layer.data_to_send())
     try:
         while not layer.open:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from mqtt_core.codec.error import LocalProtocolError
 from mqtt_core.codec.packet import Will
@@ -19,7 +20,9 @@ from mqtt_core.codec.types import V5, V311
 
 __all__ = ["ClientConfig", "OfflinePolicy"]
 
-_MIB = 1024 * 1024
+_MIB: Final = 1024 * 1024
+_INFLIGHT_V5: Final = 1000
+_INFLIGHT_V311: Final = 20
 
 
 class OfflinePolicy(Enum):
@@ -38,23 +41,21 @@ class OfflinePolicy(Enum):
 class ClientConfig:
     """Settings of one `MqttClient`.
 
-    client_id: key of the session; "" lets the server choose (3.1.1: only together with clean_start).
-    version: 5, or 4 for 3.1.1. clean_start: discard an earlier session at the first connection; False says that the
-    host holds the state of that session or knows that nothing of it is open. session_expiry_s: 0 to 4,294,967,295
-    (for ever), 5.0 only. keep_alive_s: 0 (off) to 65,535.
-    username, password, will, authentication_method, authentication_data: as in CONNECT.
-    receive_maximum (1 to 65,535), maximum_packet_size (bytes), topic_alias_maximum: what is announced to the server;
-    a server that exceeds one is disconnected.
-    request_response_information, request_problem_information, user_properties: as in CONNECT (5.0).
-    manual_ack: a QoS 1 or 2 message is acknowledged when the host says so, otherwise on arrival.
-    inflight_max: own bound of unacknowledged publishes, below the server's Receive Maximum.
-    outbound_aliases_max: topic aliases used towards a server that allows them (0: none).
+    client_id: key of the session; "" lets the server choose (3.1.1: only together with clean_start). version: 5, or 4
+    for 3.1.1. clean_start: discard an earlier session at the first connection; False says that the host holds the
+    state of that session or knows that nothing of it is open. session_expiry_s: 0 to 4,294,967,295 (for ever), 5.0
+    only. keep_alive_s: 0 (off) to 65,535. username, password, will, authentication_method, authentication_data: as in
+    CONNECT. receive_maximum (1 to 65,535), maximum_packet_size (bytes), topic_alias_maximum: what is announced to the
+    server; a server that exceeds one is disconnected. request_response_information, request_problem_information,
+    user_properties: as in CONNECT (5.0). manual_ack: a QoS 1 or 2 message is acknowledged when the host says so,
+    otherwise on arrival. inflight_max: own bound of unacknowledged publishes, below the server's Receive Maximum;
+    None for 1,000 with 5.0, and for 20 with 3.1.1, where servers cannot say what they take and some close the
+    connection for more. outbound_aliases_max: topic aliases used towards a server that allows them (0: none).
     offline, queue_messages_max, queue_bytes_max: see OfflinePolicy; a publish beyond a limit is refused.
-    requests_max: SUBSCRIBE and UNSUBSCRIBE not answered yet; one more is refused.
-    inbound_messages_max, inbound_bytes_max: messages not taken or not acknowledged by the host; at the limit
-    `reading_paused` turns true, until half of it is left.
-    connack_timeout_s, ping_timeout_s, close_timeout_s: patience with the server.
-    reconnect, reconnect_min_s, reconnect_max_s: whether and how soon a lost connection is to be replaced.
+    requests_max: SUBSCRIBE and UNSUBSCRIBE not answered yet; one more is refused. inbound_messages_max,
+    inbound_bytes_max: messages not taken or not acknowledged by the host; at the limit `reading_paused` turns true,
+    until half of it is left. connack_timeout_s, ping_timeout_s, close_timeout_s: patience with the server. reconnect,
+    reconnect_min_s, reconnect_max_s: whether and how soon a lost connection is to be replaced.
     """
 
     client_id: str = ""
@@ -74,7 +75,7 @@ class ClientConfig:
     request_problem_information: bool = True
     user_properties: tuple[tuple[str, str], ...] = ()
     manual_ack: bool = False
-    inflight_max: int = 1000
+    inflight_max: int | None = None
     outbound_aliases_max: int = 64
     offline: OfflinePolicy = OfflinePolicy.QUEUE
     queue_messages_max: int = 100_000
@@ -105,13 +106,14 @@ class ClientConfig:
         self._check_ranges()
 
     def _check_ranges(self) -> None:
+        if not 1 <= self.inflight_limit <= 65535:
+            raise LocalProtocolError(f"inflight_max is {self.inflight_max}, not within 1 to 65535")
         for name, low, high in (
             ("session_expiry_s", 0, 0xFFFFFFFF),
             ("keep_alive_s", 0, 65535),
             ("receive_maximum", 1, 65535),
             ("maximum_packet_size", 16, 0xFFFFFFFF),
             ("topic_alias_maximum", 0, 65535),
-            ("inflight_max", 1, 65535),
             ("outbound_aliases_max", 0, 65535),
             ("queue_messages_max", 0, 1 << 62),
             ("queue_bytes_max", 0, 1 << 62),
@@ -126,6 +128,13 @@ class ClientConfig:
         ):
             if not low <= getattr(self, name) <= high:
                 raise LocalProtocolError(f"{name} is {getattr(self, name)}, not within {low} to {high}")
+
+    @property
+    def inflight_limit(self) -> int:
+        """The own bound of unacknowledged publishes, 1 to 65,535."""
+        if self.inflight_max is None:
+            return _INFLIGHT_V5 if self.version == V5 else _INFLIGHT_V311
+        return self.inflight_max
 
     @property
     def persistent(self) -> bool:

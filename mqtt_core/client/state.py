@@ -144,7 +144,7 @@ class ClientState:
     def __init__(self, config: ClientConfig, journal: Journal) -> None:
         self.config = config
         self.journal = journal
-        self.session = Session(config.client_id, "", config.version, config.inflight_max)
+        self.session = Session(config.client_id, "", config.version, config.inflight_limit)
         self.session.expiry_s = config.session_expiry_s
         self.durable = journal.enabled and config.persistent
         self.session.stored = self.durable

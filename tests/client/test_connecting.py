@@ -95,6 +95,7 @@ def test_will_and_credentials_of_311_follow_in_order():
         {"version": 3},
         {"keep_alive_s": 65536},
         {"receive_maximum": 0},
+        {"inflight_max": 0},
         {"reconnect_min_s": 5, "reconnect_max_s": 4},
     ],
 )

@@ -157,6 +157,13 @@ def test_the_own_bound_of_messages_in_flight_holds_too():
     assert len(wire.sent()) == 1
 
 
+def test_a_311_server_is_not_flooded_by_default():
+    wire = opened(4)
+    for _ in range(30):
+        wire.publish("t", qos=2)
+    assert len(wire.sent()) == 20
+
+
 @pytest.mark.spec("MQTT-3.2.2-11", "MQTT-3.2.2-14", "MQTT-3.2.2-15", version="5.0")
 def test_what_the_server_does_not_take_is_refused_before_anything_happens():
     wire = Wire()

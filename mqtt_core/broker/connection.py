@@ -17,8 +17,8 @@ from mqtt_core.broker.sessions import detach
 from mqtt_core.broker.state import BrokerState
 from mqtt_core.codec.encode import encode
 from mqtt_core.codec.packet import ConnectPacket, DisconnectPacket
-from mqtt_core.codec.properties import NO_PROPERTIES, Properties
-from mqtt_core.codec.types import V5, ReasonCode
+from mqtt_core.codec.properties import Properties
+from mqtt_core.codec.types import CONNACK, V5, ReasonCode
 from mqtt_core.session.connection import CLOSED, CLOSING, NEW, OPEN, WAITING, keep_alive_limit_s
 from mqtt_core.session.session import Session
 from mqtt_core.timers import Timer
@@ -241,17 +241,16 @@ class Connection:
 
     # -- ending -------------------------------------------------------------------------------------------------------
 
-    def disconnect(self, code: int, reason: str, now: float, properties: Properties = NO_PROPERTIES) -> None:
+    def disconnect(self, code: int, reason: str, now: float) -> None:
         """Close from our side, with DISCONNECT where the version has one for a server (5.0 section 3.14)."""
         if self.session is not None and self.version == V5:  # [MQTT-3.14.0-1 v5]
-            plain = encode(DisconnectPacket(code, properties), V5)
-            if reason and not properties:
+            frame = encode(DisconnectPacket(code), V5)  # shorter than the CONNACK, which has been sent
+            if reason:
                 said = encode(DisconnectPacket(code, Properties(reason_string=reason)), V5)
                 if not self.packet_size_max or len(said) <= self.packet_size_max:  # [MQTT-3.14.2-3 v5]
-                    plain = said
-            if not self.packet_size_max or len(plain) <= self.packet_size_max:
-                self.state.counters.messages_sent += 1
-                self.state.sender.send_frame(self.outbox, plain, 0)
+                    frame = said
+            self.state.counters.messages_sent += 1
+            self.state.sender.send_frame(self.outbox, frame, 0)
         self.close(code, reason, now)  # [MQTT-3.14.4-2 v5] [MQTT-4.13.1-1 v5] [MQTT-4.8.0-1 v3.1.1]
 
     def close(self, code: int, reason: str, now: float) -> None:
@@ -283,9 +282,21 @@ class Connection:
         self.outbox.mark_dirty()
 
     def taken_over(self, now: float) -> None:
-        """Another connection claims the session: what is held is in session and journal; 0x8E goes out at once."""
+        """Another connection claims the session: what is held is in session and journal; 0x8E goes out at once.
+
+        A client that has not got its CONNACK yet gets nothing: no other packet may be its first.
+        """
+        unanswered = self.unanswered()
         self.outbox.discard_held()
-        self.disconnect(ReasonCode.SESSION_TAKEN_OVER, "session taken over", now)  # [MQTT-3.1.4-3 v5]
+        if unanswered:
+            self.close(ReasonCode.SESSION_TAKEN_OVER, "session taken over", now)  # [MQTT-3.2.0-1]
+        else:
+            self.disconnect(ReasonCode.SESSION_TAKEN_OVER, "session taken over", now)  # [MQTT-3.1.4-3 v5]
+
+    def unanswered(self) -> bool:
+        """The CONNACK is still held, so nothing may overtake it."""
+        held = self.outbox.held
+        return held is not None and held[0][1][0] >> 4 == CONNACK
 
     def abort(self) -> None:
         """Drop the transport whatever has not been written.

@@ -173,7 +173,10 @@ class ClientHandler(Connection):
 
     def _handle_rare(self, kind: int, packet: Packet, now: float) -> None:
         if kind == PINGREQ:
-            self.outbox.send_now(PINGRESP_FRAME)  # [MQTT-3.12.4-1]
+            if self.unanswered():
+                self.outbox.send(PINGRESP_FRAME)  # [MQTT-3.2.0-1]
+            else:
+                self.outbox.send_now(PINGRESP_FRAME)  # [MQTT-3.12.4-1]
             self.state.counters.messages_sent += 1
         elif isinstance(packet, SubscribePacket):
             self.handle_subscribe(packet, now)
@@ -228,11 +231,11 @@ class ClientHandler(Connection):
             self.send(PUBREC_FRAMES[packet_id], session.barrier)
             return
         if qos and self.version == V5 and self.window_full():  # [MQTT-3.3.4-7 v5]
-            raise ProtocolError(
+            raise ProtocolError(  # [MUST-3.3.4-1 v5]
                 ReasonCode.RECEIVE_MAXIMUM_EXCEEDED,
                 f"more than {self.config.receive_maximum} unacknowledged messages",
             )
-        if not self.may_publish(packet.topic, qos, packet.retain):
+        if not self.may_publish(packet.topic, qos, packet.retain):  # [MQTT-3.3.5-2 v3.1.1]
             counters.dropped_not_authorized += 1
             self._acknowledge(packet, ReasonCode.NOT_AUTHORIZED if self.version == V5 else 0, 0)
             return
@@ -257,14 +260,15 @@ class ClientHandler(Connection):
         if alias is None:
             return
         if not 0 < alias <= self.config.topic_alias_maximum:  # [MQTT-3.3.2-8 v5] [MQTT-3.3.2-9 v5]
+            # [MUST-3.3.2.3.4-5 v5]
             raise ProtocolError(ReasonCode.TOPIC_ALIAS_INVALID, f"topic alias {alias} is out of range")
         if self.aliases is None:
             self.aliases = {}  # [MQTT-3.3.2-7 v5]
         if packet.topic:
-            self.aliases[alias] = packet.topic  # [MQTT-3.3.2-12 v5]
+            self.aliases[alias] = packet.topic  # [MQTT-3.3.2-12 v5] [MUST-3.3.2.3.4-4 v5]
         else:
             topic = self.aliases.get(alias)
-            if topic is None:
+            if topic is None:  # [MUST-3.3.2.3.4-3 v5]
                 raise ProtocolError(ReasonCode.PROTOCOL_ERROR, f"topic alias {alias} has not been set")
             packet.topic = topic
         packet.properties = properties.replace(topic_alias=None)
@@ -276,7 +280,8 @@ class ClientHandler(Connection):
             packet.payload,
             packet.qos,
             packet.retain,
-            packet.properties,  # [MQTT-3.3.2-4 v5] [MQTT-3.3.2-15 v5] [MQTT-3.3.2-17 v5] [MQTT-3.3.2-20 v5]
+            # [MQTT-3.3.2-4 v5] [MQTT-3.3.2-15 v5] [MQTT-3.3.2-16 v5] [MQTT-3.3.2-17 v5] [MQTT-3.3.2-18 v5]
+            packet.properties,  # [MQTT-3.3.2-20 v5]
             now + expiry_s if expiry_s is not None else 0.0,
             self.client_id,
             self.state.sender.next_sequence(),
@@ -288,12 +293,13 @@ class ClientHandler(Connection):
         if packet.qos == 1:
             self.unacked += 1
             frame = PUBACK_FRAMES[packet_id] if not code else encode(PubackPacket(packet_id, code), V5)
-            self.send(frame, barrier, 1)  # [MQTT-4.3.2-4 v5] [MQTT-4.3.2-2 v3.1.1]
+            # [MQTT-4.3.2-4 v5] [MQTT-4.3.2-2 v3.1.1] [MQTT-2.2.1-5 v5] [MQTT-2.3.1-6 v3.1.1] [MQTT-3.3.4-1]
+            self.send(frame, barrier, 1)
         elif packet.qos == 2:
             credits = 1 if code >= 0x80 or self.version != V5 else 0
             self.unacked += credits
             frame = PUBREC_FRAMES[packet_id] if not code else encode(PubrecPacket(packet_id, code), V5)
-            self.send(frame, barrier, credits)  # [MQTT-4.3.3-8 v5]
+            self.send(frame, barrier, credits)  # [MQTT-4.3.3-8 v5] [MQTT-4.3.3-2 v3.1.1] [MQTT-3.3.4-1]
 
     def _handle_ack(self, kind: int, packet: AckPacket) -> None:
         """PUBACK, PUBREC, PUBREL or PUBCOMP (sections 3.4 to 3.7)."""

@@ -7,9 +7,18 @@ from random import Random
 import pytest
 
 from mqtt_core.broker import Broker, BrokerConfig
-from mqtt_core.codec import ConnectPacket, PublishPacket, UnsubackPacket, UnsubscribePacket, encode
+from mqtt_core.codec import (
+    ConnackPacket,
+    ConnectPacket,
+    PingreqPacket,
+    PingrespPacket,
+    PublishPacket,
+    UnsubackPacket,
+    UnsubscribePacket,
+    encode,
+)
 
-from tests.broker.kit import World
+from tests.broker.kit import World, connect_packet
 
 
 @pytest.mark.spec("MQTT-3.10.4-4", "MQTT-3.10.4-5", version="3.1.1")
@@ -44,3 +53,34 @@ def test_restarts_do_not_lengthen_the_life_of_a_session():  # seed 90
         world.restart(crash=True, after=9.0)
         world.connect("b", session_expiry_interval=1)
     assert world.session("a") is None
+
+
+@pytest.mark.spec("MQTT-3.2.0-1", version="5.0")
+def test_a_client_taken_over_before_its_connack_left_is_sent_nothing():  # seed 160
+    world = World(stored=True, auto_commit=False)
+    first = world.dial()
+    first.send(connect_packet("a", session_expiry_interval=60))
+    second = world.dial()
+    second.send(connect_packet("a", session_expiry_interval=60))
+    assert first.closed
+    assert first.raw() == b""
+    while world.commit():
+        world.settle()
+    assert first.raw() == b""
+    assert isinstance(second.received()[0], ConnackPacket)
+
+
+@pytest.mark.spec("MQTT-3.2.0-1", version="5.0")
+@pytest.mark.spec("MQTT-3.2.0-1", version="3.1.1")
+def test_pingresp_does_not_overtake_connack(version):
+    world = World(stored=True, auto_commit=False)
+    client = world.dial(version)
+    fields = {"session_expiry_interval": 60} if version == 5 else {}
+    client.send(connect_packet("a", version=version, clean=False, **fields))
+    client.send(PingreqPacket())
+    assert client.raw() == b""
+    while world.commit():
+        world.settle()
+    answers = client.received()
+    assert isinstance(answers[0], ConnackPacket)
+    assert answers[1:] == [PingrespPacket()]

@@ -190,33 +190,10 @@ class Client:
     # -- the tick --------------------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """Commit, flush, tell the application, re-arm."""
+        """Tell the application, commit, flush, re-arm."""
         core = self.core
-        if core is None:
-            return
-        committer = self.committer
-        if committer is not None:
-            commits = committer.commits
-            committer.pump()
-            if self.core is not core:
-                return
-            if committer.commits != commits:
-                self._unsaved = {}
-        link = self.link
-        now = self.world.schedule.now
-        if link is not None and link.up.room():
-            chunks = core.data_to_send()
-            if chunks:
-                link.up.write(b"".join(chunks))
-            if core.closing:
-                self.drop_link()
-                core.receive_eof(now)
-                link = None
-                if self.awake:
-                    self.world.schedule.at(core.reconnect_at or now + 0.5, self.try_connect, (self.life, True))
-        events = core.take_events()
-        if events:
-            for event in events:
+        while core is not None:
+            for event in core.take_events():
                 if isinstance(event, MessageReceived):
                     self._on_message(event)
                 elif isinstance(event, PublishCompleted):
@@ -225,11 +202,17 @@ class Client:
                     self._on_rare(event)
                 if self.core is not core:
                     return
-            if committer is not None:
-                self._note_saving()
-            return self.tick()
-        if link is not None:
-            pipe = link.down
+            if self.committer is not None:
+                self._commit(self.committer)
+                if self.core is not core:
+                    return
+            link = self.link
+            if link is None or not self._flush(core, link):
+                break
+        if core is None:
+            return
+        if self.link is not None:
+            pipe = self.link.down
             if pipe.reading is core.reading_paused:
                 pipe.reading = not pipe.reading
                 pipe.go()
@@ -238,12 +221,31 @@ class Client:
         if deadline is not None and (not self._armed or deadline < self._armed):
             self._armed = deadline
             self.world.schedule.at(deadline, self._timer, (self.life, deadline))
-        return None
 
-    def _note_saving(self) -> None:
-        """What the next commit will hold is not yet safe."""
-        self._saving.update(self._unsaved)
-        self._unsaved = {}
+    def _commit(self, committer: Committer) -> None:
+        """Start a commit; what it holds is safe when it has ended."""
+        taken = committer.taken
+        committer.pump()
+        if committer.taken != taken:
+            self._saving, self._unsaved = self._unsaved, {}
+            if not committer.busy:
+                self._saving = {}
+
+    def _flush(self, core: MqttClient, link: Link) -> bool:
+        """Write what may leave; True when that was the end of the connection, of which there is something to tell."""
+        if not link.up.room():
+            return False
+        chunks = core.data_to_send()
+        if chunks:
+            link.up.write(b"".join(chunks))
+        if not core.closing:
+            return False
+        now = self.world.schedule.now
+        self.drop_link()
+        core.receive_eof(now)
+        if self.awake:
+            self.world.schedule.at(core.reconnect_at or now + 0.5, self.try_connect, (self.life, True))
+        return True
 
     def _timer(self, argument: tuple[int, float]) -> None:
         life, deadline = argument
@@ -274,7 +276,7 @@ class Client:
         if self.core is not None and life == self.life:
             if number in self.received:
                 del self.received[number]
-                self._saving[number] = None
+                self._unsaved[number] = None
             self.core.acknowledge(token, now=self.world.schedule.now)
             self.tick()
 
@@ -312,6 +314,7 @@ class Client:
     def _purged(self, life: int) -> None:
         if life == self.life and self.core is not None:
             self.core = MqttClient(self.config, rng=self.rng)
+            self.tokens = {}
             self.life += 1
             self._armed = 0.0
             self.drop_link()

@@ -30,9 +30,12 @@ class Writer(Protocol):
 
 
 class Committer:
-    """Moves the batches of one core into its storage. committed: called after each commit; failed: after a failure."""
+    """Moves the batches of one core into its storage.
 
-    __slots__ = ("_committed", "_core", "_coroutine", "_dead", "_failed", "_number", "_schedule", "commits", "storage")
+    committed: called after a commit that took time; failed: after a failure. taken, commits: batches begun and ended.
+    """
+
+    __slots__ = ("_committed", "_core", "_coroutine", "_dead", "_failed", "_number", "_schedule", "commits", "storage", "taken")
 
     def __init__(
         self,
@@ -51,6 +54,12 @@ class Committer:
         self._number = 0
         self._dead = False
         self.commits = 0
+        self.taken = 0
+
+    @property
+    def busy(self) -> bool:
+        """A commit is under way."""
+        return self._coroutine is not None
 
     def pump(self) -> None:
         """Start the next commit, unless one is under way or there is nothing to write."""
@@ -59,6 +68,7 @@ class Committer:
             if batch is None:
                 return
             self._number = batch.number
+            self.taken += 1
             self._coroutine = self.storage.apply(batch)
             self._go_on(self._coroutine, False)
 

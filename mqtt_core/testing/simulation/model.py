@@ -142,6 +142,7 @@ class SessionModel:
         "lost_low",
         "newest",
         "overflowed",
+        "packet_size_max",
         "owed",
         "seen",
         "state",
@@ -169,6 +170,7 @@ class SessionModel:
         self.newest: dict[tuple[str, str, int, int], int] = {}
         self.forgiven: dict[int, None] = {}
         self.overflowed = False
+        self.packet_size_max = 0
 
     def present_at(self, now: float) -> int:
         """SURE, MAYBE or GONE, for a moment at which it has no connection."""
@@ -180,14 +182,19 @@ class SessionModel:
             return MAYBE
         return self.state
 
-    def fly(self, packet_id: int, number: int, behind: int) -> None:
-        """A message was sent under an identifier; behind: the one resent before it, 0 for a new message, which is last."""
-        if not behind:
+    def too_large(self, message: MessageModel) -> bool:
+        """Its client may not take a packet with this message."""
+        size = len(message.payload) + len(message.topic) + len(message.content or "") + 40
+        return 0 < self.packet_size_max < size
+
+    def fly(self, packet_id: int, number: int, resent: list[int] | None) -> None:
+        """A message was sent under an identifier: new (resent is None), or again behind those resent already."""
+        if resent is None:
             self.inflight[packet_id] = (number, False)
             return
         order = list(self.inflight.items())
-        at = [known for known, _ in order].index(behind) + 1
-        order.insert(at, (packet_id, (number, False)))
+        behind = [at for at, (known, _) in enumerate(order) if known in resent]
+        order.insert(behind[-1] + 1 if behind else 0, (packet_id, (number, False)))
         self.inflight.clear()
         self.inflight.update(order)
 

@@ -111,7 +111,8 @@ class Oracle:
         message.arrived = message.arrived or self.index
         message.done = 0
         if publish.expiry_s >= 0:
-            message.deadline = self.schedule.now + publish.expiry_s
+            deadline = self.schedule.now + publish.expiry_s
+            message.deadline = deadline if message.arrivals == 1 else max(deadline, message.deadline)
         if message.arrivals > 1:
             self.count("published again")
         return message
@@ -146,7 +147,9 @@ class Oracle:
                     continue
                 if not somebody:
                     self.fault(f"{message!r}: answered 0x10, but {session.client_id} is subscribed to {name}")
-                if min(message.qos, subscription.qos) and message.number not in session.seen:
+                if session.too_large(message):
+                    self.count("too large for a client")
+                elif min(message.qos, subscription.qos) and message.number not in session.seen:
                     session.owed[message.number] = 1
 
     def _matching_filters(self, topic: str) -> list[str]:
@@ -288,6 +291,7 @@ class Oracle:
         session.connected = True
         session.connects += 1
         session.version = connect.version
+        session.packet_size_max = connect.properties.maximum_packet_size or 0
         if connect.version == 5:
             expiry_s = connect.properties.session_expiry_interval or 0
             given = packet.properties.session_expiry_interval
@@ -432,16 +436,27 @@ class Oracle:
         slot = self.slots.get(topic)
         if slot is None:
             slot = self.slots[topic] = SlotModel()
+        message = self.messages.get(number)
+        if message is not None and qos == 2 and message.arrivals:
+            # A repetition, which is no write; unless the first was lost in a crash, or its session with all receipts.
+            if not message.acks or message.doubled:
+                slot.unsure = True
+                message.superseded = 0
+                if number not in slot.writes:
+                    slot.writes.append(number)
+            return
         if number in slot.writes:
             slot.writes.remove(number)
         slot.writes.append(number if number else -self.index)
-        if number:
-            self.messages[number].superseded = 0
+        if message is not None:
+            message.superseded = 0
         slot.unsure = not self.in_order
 
     def _retained_surely(self, message: MessageModel) -> None:
         """A retained message was acknowledged: what was written before it is gone."""
         slot = self.slots[message.topic]
+        if message.qos == 2 and message.arrivals > 1:
+            return
         if not self.in_order:
             for number in [n for n in slot.writes if n > 0 and 0 < self.messages[n].done < message.came]:
                 self._supersede(number)

@@ -32,12 +32,12 @@ class Tap:
         "_acks2",
         "_aliases_in",
         "_aliases_out",
-        "_newest_resend",
         "_open",
         "_oracle",
         "_releases",
         "_requests",
         "_resends",
+        "_resent",
         "connect",
         "expected",
         "expiry_low",
@@ -66,7 +66,7 @@ class Tap:
         self._aliases_out: dict[int, bytes] = {}
         self._open: dict[int, None] = {}
         self._resends: deque[int] = deque()
-        self._newest_resend = 0
+        self._resent: list[int] = []
 
     # -- what arrives at the broker ----------------------------------------------------------------------------------
 
@@ -119,8 +119,6 @@ class Tap:
             if known is not None:
                 session.inflight[packet_id] = (known[0], True)
         elif kind != 6:
-            if packet_id == self._newest_resend:
-                self._newest_resend = 0
             session.inflight.pop(packet_id, None)
             self._open.pop(packet_id, None)
 
@@ -274,9 +272,9 @@ class Tap:
         elif not publish.dup and oracle.strict_resends and any(i in session.inflight for i in self._resends):
             oracle.fault(f"{self!r}: new message {number} before {list(self._resends)} were sent again")
         if known is None:
-            session.fly(packet_id, number, self._newest_resend if publish.dup else 0)
+            session.fly(packet_id, number, self._resent if publish.dup else None)
         if publish.dup:
-            self._newest_resend = packet_id
+            self._resent.append(packet_id)
         self._open[packet_id] = None
         assert self.connect is not None
         quota = min(self.connect.properties.receive_maximum or 65535, oracle.inflight_max)

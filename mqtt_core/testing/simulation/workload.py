@@ -71,6 +71,8 @@ class Workload:
         if not retain and rng.random() < options.shared:
             topics = self.shared_topics
         size = 8 + int(rng.random() * options.payload_max)
+        if options.max_packet_size and client.config.version != V5:
+            size = min(size, options.max_packet_size - 60)  # nothing tells a 3.1.1 client how much the broker takes
         message = self.world.oracle.new_message(client.name, self.pick(topics), size, qos, retain)
         properties = NO_PROPERTIES
         if client.config.version == V5:

@@ -132,7 +132,7 @@ class World:
             if core.unacknowledged:
                 return f"{client.name} has {core.unacknowledged} messages unacknowledged"
             session = self.oracle.sessions[client.name]
-            if session.inflight:
+            if session.inflight and self.oracle.strict_resends:
                 return f"{client.name} is still to answer {list(session.inflight.items())[:5]}"
         if broker.counters.queued_messages:
             return f"{broker.counters.queued_messages} messages are queued"

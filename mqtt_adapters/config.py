@@ -46,6 +46,8 @@ __all__ = [
 DEFAULT_BIND_ADDR: Final = "127.0.0.1:1883"
 PORT: Final = 1883
 TLS_PORT: Final = 8883
+WEBSOCKET_PORT: Final = 80
+WEBSOCKET_TLS_PORT: Final = 443
 
 C = TypeVar("C")
 
@@ -96,7 +98,7 @@ def parse_bind_addr(text: str, default_port: int = PORT) -> Endpoint:
 
 @dataclass(frozen=True)
 class ListenerConfig:
-    """One listening socket: where, and with which TLS.
+    """One listening socket: where, with which TLS, whether over WebSocket, whether behind a proxy.
 
     Raises:
         ConfigError: an address or a combination of TLS settings that cannot work.
@@ -112,6 +114,13 @@ class ListenerConfig:
     tls_context: ssl.SSLContext | None = setting(  # noqa: RUF009 - the default is None
         None, "a ready ssl.SSLContext instead of files (Python only)", flag=False
     )
+    websocket: bool = setting(False, "speak MQTT over WebSocket, default port 80, with TLS 443; needs the extra ws")
+    ws_origins: tuple[str, ...] = setting(
+        (), "web sites whose pages may connect over WebSocket, such as https://example.org; none: all"
+    )
+    proxy_networks: tuple[str, ...] = setting(
+        (), "addresses or networks of proxies, or unix; only they may connect, with the PROXY protocol, version 2"
+    )
 
     def __post_init__(self) -> None:
         if self.tls_cert_file is None and (self.tls_key_file or self.tls_ca_file):
@@ -119,6 +128,8 @@ class ListenerConfig:
             raise ConfigError(f"{name}: has no effect without tls_cert_file")
         if self.backlog < 1:
             raise ConfigError(f"backlog: expected at least 1, got {self.backlog}")
+        if self.ws_origins and not self.websocket:
+            raise ConfigError("ws_origins: has no effect without websocket")
         if self.bind_addr is not None:
             parse_bind_addr(self.bind_addr)
 
@@ -130,7 +141,8 @@ class ListenerConfig:
     @property
     def endpoint(self) -> Endpoint:
         """The address in parts."""
-        return parse_bind_addr(self.address, TLS_PORT if self.tls else PORT)
+        plain, tls = (WEBSOCKET_PORT, WEBSOCKET_TLS_PORT) if self.websocket else (PORT, TLS_PORT)
+        return parse_bind_addr(self.address, tls if self.tls else plain)
 
     @property
     def address(self) -> str:
@@ -146,7 +158,7 @@ class ListenerConfig:
         if self.tls_context is not None or self.tls_cert_file is None:
             return self.tls_context
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.set_alpn_protocols(["mqtt"])
+        context.set_alpn_protocols(["http/1.1" if self.websocket else "mqtt"])
         try:
             context.load_cert_chain(self.tls_cert_file, self.tls_key_file, no_password)
         except OSError as error:

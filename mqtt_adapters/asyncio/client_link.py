@@ -36,9 +36,9 @@ class ClientLink(asyncio.Protocol):
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.layer: WebSocketLayer | None = None
         if client.settings.address.websocket:
-            from mqtt_adapters.websocket import WebSocketLayer  # noqa: PLC0415 - an extra, wanted only here
+            from mqtt_adapters.websocket import ClientLayer  # noqa: PLC0415 - an extra, wanted only here
 
-            self.layer = WebSocketLayer(client.settings)
+            self.layer = ClientLayer(client.settings)
 
     # -- asyncio.Protocol --------------------------------------------------------------------------------------------
 

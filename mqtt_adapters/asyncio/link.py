@@ -17,6 +17,7 @@ import contextlib
 from typing import TYPE_CHECKING, cast
 
 from mqtt_adapters.driver import Link
+from mqtt_adapters.peer import Peer, certificate_of, peer_of
 
 if TYPE_CHECKING:
     from mqtt_adapters.asyncio.server import MqttServer
@@ -26,21 +27,22 @@ __all__ = ["ServerLink"]
 
 class ServerLink(Link, asyncio.BufferedProtocol):
     """The protocol object of one accepted connection. tls: whether the transport encrypts, which knows no half-closed
-    connections."""
+    connections. proxied: who the client is, by a trusted proxy's word; None when the socket tells."""
 
-    __slots__ = ("_close_timer", "_peer_done", "_server", "_tls", "_transport")
+    __slots__ = ("_close_timer", "_peer", "_peer_done", "_proxied", "_server", "_tls", "_transport")
 
     _transport: asyncio.Transport
 
-    def __init__(self, server: MqttServer, tls: bool) -> None:
+    def __init__(self, server: MqttServer, tls: bool, proxied: Peer | None = None) -> None:
         super().__init__()
+        self._proxied = proxied
         self._server = server
         self._tls = tls
         self._peer_done = False
         self._close_timer: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
-        return f"<connection from {_peer_name(self._transport)}>"
+        return f"<connection from {self._peer}>"
 
     # -------------------------------------------------------------------------------- asyncio.BufferedProtocol
 
@@ -50,7 +52,12 @@ class ServerLink(Link, asyncio.BufferedProtocol):
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=server.config.write_buffer_bytes)
         server.link_made(self)
-        self.handler = server.broker.connection_made(server.now(), owner=self, peer=_peer_name(self._transport))
+        certificate = certificate_of(transport.get_extra_info("ssl_object"))
+        if self._proxied is not None:
+            self._peer = Peer(self._proxied, certificate)
+        else:
+            self._peer = peer_of(transport.get_extra_info("peername"), certificate)
+        self.handler = server.broker.connection_made(server.now(), owner=self, peer=self._peer)
         server.driver.tick()
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
@@ -124,12 +131,3 @@ class ServerLink(Link, asyncio.BufferedProtocol):
         """Cut the connection."""
         self.finished = True
         self._transport.abort()
-
-
-def _peer_name(transport: asyncio.Transport) -> str:
-    """The client's address as people write it: ``127.0.0.1:40312``, ``[::1]:40312``, ``unix``."""
-    name = transport.get_extra_info("peername")
-    if not isinstance(name, tuple):
-        return "unix"
-    host, port = name[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

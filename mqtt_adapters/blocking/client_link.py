@@ -159,9 +159,9 @@ def open_link(settings: ClientSettings, connector: Connector | None) -> ClientLi
 
 
 def _shake_hands(sock: socket.socket, settings: ClientSettings, deadline: float) -> ClientLink:
-    from mqtt_adapters.websocket import WebSocketLayer  # noqa: PLC0415 - an extra, wanted only here
+    from mqtt_adapters.websocket import ClientLayer  # noqa: PLC0415 - an extra, wanted only here
 
-    layer = WebSocketLayer(settings)
+    layer = ClientLayer(settings)
     sock.sendall(layer.data_to_send())
     while not layer.open:
         sock.settimeout(max(0.001, deadline - time.monotonic()))

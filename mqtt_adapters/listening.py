@@ -1,0 +1,147 @@
+"""Sockets that listen, the same for servers of every I/O style: TCP and unix.
+
+Laws: a listener either listens when it is asked to, or an `OSError` or `ConfigError` says in one line why not. A unix
+socket somebody is still serving is never taken away from him; a stale one is replaced. Nothing here waits, but for the
+moment it takes to look whether somebody serves a unix socket.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from mqtt_adapters.config import ConfigError, ListenerConfig
+from mqtt_adapters.proxy import ProxyNetworks
+from mqtt_adapters.url import check_websocket
+
+__all__ = ["addresses", "bind_tcp", "bind_unix", "check_listener", "port_of", "tell_errors", "unlink_socket"]
+
+NOT_HERE: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+
+AddressInfo = tuple[Any, Any, int, str, tuple[Any, ...]]
+"""As `socket.getaddrinfo` gives it."""
+
+
+def check_listener(config: ListenerConfig) -> None:
+    """See that a listener has what it needs, before anything is bound.
+
+    Raises:
+        ConfigError: the TLS files cannot be used, an extra is not installed, a network is none.
+    """
+    config.ssl_context()
+    ProxyNetworks(config.proxy_networks)
+    if config.websocket:
+        try:
+            check_websocket()
+        except ValueError as error:
+            raise ConfigError(f"websocket: {error}") from error
+
+
+@contextlib.contextmanager
+def tell_errors(config: ListenerConfig) -> Iterator[None]:
+    """Name the address in the error that keeps a listener from listening."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+        raise OSError(error.errno, f"cannot listen on {config.address}: {reason}") from error
+
+
+def bind_tcp(port: int, infos: Iterable[AddressInfo]) -> list[socket.socket]:
+    """Sockets bound to each address a name stands for, all to the same port. port: 0 for any free one.
+
+    Raises:
+        OSError: an address is in use, not ours, or not allowed. A family this host does not have is passed over.
+    """
+    sockets: list[socket.socket] = []
+    missing: OSError | None = None
+    try:
+        for family, kind, protocol, _, address in dict.fromkeys(infos):
+            try:
+                sock = socket.socket(family, kind, protocol)
+                sockets.append(sock)
+                if os.name == "posix":
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                # Small frames must not wait for each other's TCP acknowledgement; accepted sockets inherit it.
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                sock.bind((address[0], port, *address[2:]))
+                port = sock.getsockname()[1]  # the same free port for every address of a name
+            except OSError as error:
+                if error.errno not in NOT_HERE:
+                    raise
+                missing = error  # a name may stand for an address family this host has not
+                if sockets and sockets[-1].family == family:
+                    sockets.pop().close()
+        if missing is not None and not sockets:
+            raise missing
+    except BaseException:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets
+
+
+def bind_unix(path: str) -> socket.socket:
+    """A socket bound to a path.
+
+    Raises:
+        OSError: somebody serves it, something else is there, or it is not allowed.
+    """
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        _make_way(path)
+        sock.bind(path)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _make_way(path: str) -> None:
+    """Remove a socket file nobody listens on any more; anything else in the way is an error."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 - as it was given, not as a Path would write it
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise OSError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)  # noqa: PTH108 - see above
+            return
+    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE), path)
+
+
+def unlink_socket(path: str | None) -> None:
+    """Remove the file of a unix socket that is closed, if it was one."""
+    if path is not None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)  # noqa: PTH108 - see above
+
+
+def addresses(config: ListenerConfig, sockets: list[socket.socket]) -> list[str]:
+    """Where sockets listen, as people write it."""
+    words = [word for word, said in (("TLS", config.tls), ("WebSocket", config.websocket)) if said]
+    suffix = f" ({', '.join(words)})" if words else ""
+    if config.endpoint.path is not None:
+        return [f"unix:{config.endpoint.path}{suffix}"]
+    found = []
+    for sock in sockets:
+        host, port = sock.getsockname()[:2]
+        found.append((f"[{host}]" if ":" in host else host) + f":{port}{suffix}")
+    return found
+
+
+def port_of(sockets: list[socket.socket]) -> int:
+    """The TCP port they listen on, 0 for a unix socket."""
+    return next((sock.getsockname()[1] for sock in sockets if sock.family != getattr(socket, "AF_UNIX", None)), 0)

@@ -32,7 +32,6 @@ from mqtt_core.router.counters import Counters
 from mqtt_core.router.draining import drain
 from mqtt_core.router.local import LocalSubscriber
 from mqtt_core.session.message import Message
-from mqtt_core.session.qos import ABSENT
 from mqtt_core.session.session import NEVER_EXPIRES, Session, Subscription
 from mqtt_core.topic_matcher.validation import check_filter, check_topic, split_share
 
@@ -306,9 +305,7 @@ class Broker:
         state.moment(now)
         session = subscriber.session
         for token in tokens:
-            entry = session.outgoing.forget(token)
-            if entry is not ABSENT:
-                state.sender.finished(session, token, entry)
+            state.sender.forget(session, token)
         if session.queue or session.replays is not None or session.outgoing.resend is not None:
             state.sender.unfinished[session] = None  # the next timer, which knows the time, goes on with them
 

@@ -91,8 +91,7 @@ def arm_session(state: BrokerState, session: Session) -> None:
 
 def session_due(state: BrokerState, session: Session, now: float) -> None:
     """The timer of a session has gone off."""
-    if session.connected or state.registry.sessions.get(session.client_id) is not session:
-        return
+    assert not session.connected  # resuming and ending a session cancel its timer
     expires_at = session.expires_at()
     if expires_at and expires_at <= now:  # [MQTT-4.1.0-2 v5] [MUST-3.1.2.11.2-4 v5]
         state.counters.sessions_expired += 1
@@ -125,10 +124,9 @@ def end_session(state: BrokerState, session: Session, reason: str, now: float) -
 def publish_will(state: BrokerState, session: Session, now: float) -> None:
     """Publish a session's will and forget it (section 3.1.2.5)."""
     will = session.will
+    assert will is not None
     session.will = None  # [MQTT-3.1.2-10]
     session.will_at = 0.0
-    if will is None:
-        return
     policy = state.policy
     if policy is not None and not policy.authorize_publish(
         state.principal(session), will.topic, will.qos, will.retain

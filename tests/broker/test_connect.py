@@ -497,7 +497,7 @@ def test_a_session_lasts_as_long_as_its_connection(world):
 def test_a_session_without_expiry_ends_with_its_connection(world, fields):
     a = world.connect("a", **fields)
     a.subscribe("t")
-    a.drop()
+    a.handler.receive_eof(world.now)
     assert world.session("a") is None
     assert not world.connect("a", clean=False).connack.session_present
 

@@ -383,10 +383,12 @@ def test_a_client_that_offers_no_alias_gets_none(world, fields):
 @pytest.mark.spec("MUST-3.1.2.11.3-3", version="5.0")
 def test_a_client_that_states_no_receive_maximum_takes_as_many_as_there_are():
     world = World(inflight_max=65_535)
-    client = world.connect("c")
+    client = world.connect("c", receive_maximum=1, session_expiry_interval=100)
     client.subscribe("t")
     for _ in range(1500):
         world.publish("t", b"x", 1)
+    assert len(client.messages()) == 1
+    client = world.connect("c", clean=False)
     assert len(client.messages()) == 1500
 
 

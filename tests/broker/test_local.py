@@ -71,6 +71,12 @@ def test_a_qos_that_is_none_is_refused(world, qos):
         world.publish("t", b"", qos)
 
 
+@pytest.mark.parametrize("payload", ["text", bytearray(b"x"), None])
+def test_a_payload_that_is_no_bytes_is_refused(world, payload):
+    with pytest.raises(LocalProtocolError):
+        world.publish("t", payload)
+
+
 @pytest.mark.parametrize("properties", [{"topic_alias": 1}, {"subscription_identifiers": (1,)}])
 def test_properties_that_belong_to_a_connection_are_refused(world, properties):
     with pytest.raises(LocalProtocolError):

@@ -37,16 +37,17 @@ def handle_subscribe(handler: ClientHandler, packet: SubscribePacket, now: float
         if code >= 0x80:
             codes.append(code if handler.version == V5 else 0x80)  # [MQTT-3.9.3-2]
             continue
-        codes.append(code)  # [MQTT-3.8.4-6 v5] [MQTT-3.9.3-1]
+        codes.append(code)  # [MQTT-3.8.4-5 v3.1.1] [MQTT-3.8.4-6 v5] [MQTT-3.8.4-7 v5] [MQTT-3.9.3-1]
         subscription = _subscription(session, wanted, code, identifier)
-        fresh = state.router.subscribe(subscription)
+        fresh = state.router.subscribe(subscription)  # [MQTT-3.8.4-4 v3.1.1] [MQTT-3.8.4-5 v5]
+        # [MUST-4.8.2-1 v5]
         if not subscription.share and (
             wanted.retain_handling == 0 or (wanted.retain_handling == 1 and fresh)
         ):  # [MQTT-3.3.1-9 v5] [MQTT-3.3.1-10 v5] [MQTT-3.3.1-11 v5] [MQTT-3.3.1-6 v3.1.1] [MQTT-3.8.4-4 v5]
             replays.append(subscription)
     if session.stored:
         session.barrier = state.journal.store_session(session)
-    # [MQTT-3.8.4-2] [MQTT-2.2.1-6 v5] [MQTT-2.3.1-7 v3.1.1]
+    # [MQTT-3.8.4-1] [MQTT-3.8.4-2] [MQTT-2.2.1-6 v5] [MQTT-2.3.1-7 v3.1.1]
     handler.send(encode(SubackPacket(packet.packet_id, codes), handler.version), session.barrier)
     if handler.session is None:
         return

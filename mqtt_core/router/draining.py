@@ -139,7 +139,7 @@ def _resend(sender: Sender, session: Session, sink: Outbox, packet_id: int, now:
         sender.counters.dropped_too_large += 1
         sender.forget(session, packet_id)
         return
-    sender.send_frame(sink, frame, session.barrier)
+    sender.send_frame(sink, frame, session.barrier)  # [MQTT-4.3.3-7 v5]
     sender.counters.publish_sent += 1
 
 

@@ -69,7 +69,17 @@ class LocalSubscriber:
     host's own object, free for its use, by which an adapter finds what to wake.
     """
 
-    __slots__ = ("_committed", "_dirty", "_dirty_list", "_host", "_messages", "_size_max", "manual_ack", "owner", "session")
+    __slots__ = (
+        "_committed",
+        "_dirty",
+        "_dirty_list",
+        "_host",
+        "_messages",
+        "_size_max",
+        "manual_ack",
+        "owner",
+        "session",
+    )
 
     def __init__(
         self, session: Session, host: LocalHost, dirty_list: list[object], size_max: int, manual_ack: bool

@@ -1,8 +1,8 @@
 """Messages that wait for a session: the queue's limits and its books.
 
 Laws. A queue is bounded in messages and bytes, and all queues together in bytes; when there is no room the newest
-message is dropped and counted, with one event per episode, and the publisher is acknowledged all the same. An entry is an
-`Outgoing`, or the very frame that came in where the bulk path passed it on.
+message is dropped and counted, with one event per episode, and the publisher is acknowledged all the same. An entry
+is an `Outgoing`, or the very frame that came in where the bulk path passed it on.
 """
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class Registry:
 
     def remove(self, session: Session, topic_filter: str) -> Subscription | None:
         """Take a subscription out; None when the session has no such filter [MQTT-3.10.4-1]."""
-        subscription = session.subscriptions.pop(topic_filter, None)
+        subscription = session.subscriptions.pop(topic_filter, None)  # [MQTT-3.10.4-1]
         if subscription is None:
             return None
         self.subscription_count -= 1

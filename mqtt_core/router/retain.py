@@ -48,10 +48,11 @@ class RetainStore:
     def store(self, message: Message) -> int:
         """Keep a message with RETAIN 1, or delete by an empty payload: STORED, REMOVED, REFUSED or UNCHANGED."""
         if not message.payload:
-            return REMOVED if self.remove(message.topic) else UNCHANGED  # [MQTT-3.3.1-6 v5] [MQTT-3.3.1-10 v3.1.1]
+            # [MQTT-3.3.1-6 v5] [MQTT-3.3.1-7 v5] [MQTT-3.3.1-10 v3.1.1] [MQTT-3.3.1-11 v3.1.1]
+            return REMOVED if self.remove(message.topic) else UNCHANGED
         self._keep(message)  # [MQTT-3.3.1-5]
         if self.bytes > self.bytes_max or len(self._messages) > self.messages_max:
-            self.remove(message.topic)
+            self.remove(message.topic)  # [MQTT-3.3.1-7 v3.1.1]
             return REFUSED
         return STORED
 

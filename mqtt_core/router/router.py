@@ -32,7 +32,7 @@ INVALIDATE_MAX: Final = 512
 
 
 EVICT_MAX: Final = 64
-"""Routes that leave a full cache together, since finding the oldest entries of a dict takes longer than removing one."""
+"""Routes that leave a full cache together: finding the oldest entries of a dict takes longer than removing one."""
 
 
 class Delivery:
@@ -278,7 +278,7 @@ class Router:
         the barrier that the publisher's acknowledgement and all frames of this input have to wait for; 0 when nothing
         was written.
         """
-        if message.retain:
+        if message.retain:  # [MQTT-3.3.1-8 v5] [MQTT-3.3.1-12 v3.1.1]
             barrier = max(barrier, self.retain(message))
         if route is None:
             route = self.route(message.topic)
@@ -297,7 +297,8 @@ class Router:
                     continue
                 delivery = row.own
             qos = min(message.qos, delivery.qos)  # [MQTT-3.8.4-8 v5] [MQTT-3.8.4-6 v3.1.1]
-            retain = message.retain and delivery.retain_as_published  # [MQTT-3.3.1-12 v5] [MQTT-3.3.1-13 v5]
+            # [MQTT-3.3.1-9 v3.1.1] [MQTT-3.3.1-12 v5] [MQTT-3.3.1-13 v5]
+            retain = message.retain and delivery.retain_as_published
             key = (qos, retain, delivery.subscription_ids)
             out = variants.get(key)
             if out is None:
@@ -333,18 +334,19 @@ class Router:
         else:
             return
         copy = self.sender.renumbered(message)
-        qos = min(message.qos, member.qos)
+        qos = min(message.qos, member.qos)  # [MQTT-4.8.2-3 v5]
         retain = message.retain and member.retain_as_published
         ids = (member.subscription_id,) if member.subscription_id and session.version == V5 else ()
         self.sender.deliver(session, Outgoing(copy, qos, retain, ids, group.key), barrier if qos else 0, now)
 
-    # -- the end of a session -------------------------------------------------------------------------------------------
+    # -- the end of a session ------------------------------------------------------------------------------------------
 
     def session_ended(self, session: Session, now: float) -> None:
         """Remove a session's subscriptions; shared messages it has not taken go to another member of their group.
 
         That is its queue and its unacknowledged QoS 1; a QoS 2 message that was sent goes to nobody [MQTT-4.8.2-5 v5].
         """
+        # [MQTT-4.8.2-5 v5]
         waiting = [e for e in session.inflight.values() if isinstance(e, Outgoing) and is_qos1(e)]
         waiting.extend(self.sender.queues.clear(session))
         barrier = self.journal.claim() if session.stored else 0

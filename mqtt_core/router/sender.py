@@ -1,9 +1,9 @@
 """Gives one message to one session: sends it now, lets it wait, or drops it and counts that.
 
 Laws. Write, then say: the journal's verb stands above the frame it allows, and the frame carries the barrier. While a
-session's queue is not empty every new QoS 1/2 message joins its end (queues.py), so order is kept; freed quota is filled
-from the head in the same input (draining.py). QoS 0 never waits; where it cannot leave it is dropped. A message that is
-too large for its client counts as delivered.
+session's queue is not empty every new QoS 1/2 message joins its end (queues.py), so order is kept; freed quota is
+filled from the head in the same input (draining.py). QoS 0 never waits; where it cannot leave it is dropped. A message
+that is too large for its client counts as delivered.
 
 Nothing here depends on any other session, so a slow subscriber delays nobody (fan-out never waits).
 """

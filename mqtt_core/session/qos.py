@@ -100,7 +100,8 @@ class OutgoingFlow:
     def send(self, entry: Outgoing | bytes, wanted: int = 0) -> int:
         """Take a message into flight and return its packet identifier (1 to 65535): `wanted` if that is free."""
         packet_id = wanted if wanted and wanted not in self.inflight else self.ids.allocate()
-        self.inflight[packet_id] = entry  # [MQTT-4.3.2-1 v5] [MQTT-4.3.3-1 v5]
+        # [MQTT-4.3.2-1] [MQTT-4.3.2-3 v5] [MQTT-4.3.3-1] [MQTT-4.3.3-3 v5]
+        self.inflight[packet_id] = entry
         return packet_id
 
     def reserve(self) -> int:
@@ -182,7 +183,7 @@ class OutgoingFlow:
         """A connection resumes the session: all messages wait in `resend`; returns the ids whose PUBREL is due anew."""
         released = [packet_id for packet_id, entry in self.inflight.items() if isinstance(entry, Released)]
         waiting = [i for i, entry in self.inflight.items() if entry is not None and not isinstance(entry, Released)]
-        self.resend = dict.fromkeys(waiting) if waiting else None  # [MQTT-4.6.0-1]
+        self.resend = dict.fromkeys(waiting) if waiting else None  # [MQTT-4.4.0-1] [MQTT-4.6.0-1] [MQTT-4.8.2-4 v5]
         return released
 
     def next_resend(self) -> int:

@@ -197,7 +197,7 @@ class Session:
     def expires_at(self) -> float:
         """When the session of an absent client ends (epoch seconds); 0.0 for never or while connected."""
         if self.connected or self.expiry_s == NEVER_EXPIRES:  # [MUST-3.1.2.11.2-3 v5]
-            return 0.0
+            return 0.0  # [MQTT-4.1.0-2 v3.1.1] [MUST-3.1.2.11.2-3 v5]
         return self.disconnected_at + self.expiry_s
 
     def overtake(self, topic: str) -> None:

@@ -112,6 +112,7 @@ def _serve(config: ProgramConfig) -> int:
     finally:
         progress.finish()
         gc.enable()
+    _log_totals(server)
     print(f"{PROGRAM}: stopped", flush=True)
     return 0
 
@@ -137,6 +138,18 @@ def _loop_exception(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> No
     """What the loop reports is for operators: running out of file descriptors, a failed TLS handshake."""
     error = context.get("exception")
     log.warning("%s%s", context["message"], f": {error}" if error else "")
+
+
+def _log_totals(server: MqttServer) -> None:
+    counters = server.broker.counters
+    log.info(
+        "%d packets received, %d of them in bulk; %d messages received, %d sent, %d dropped",
+        counters.messages_received,
+        counters.bulk_frames,
+        counters.publish_received,
+        counters.publish_sent,
+        counters.dropped(),
+    )
 
 
 def _log_event(event: Event) -> None:

@@ -69,7 +69,8 @@ class BrokerConfig:
         default=1000, metadata={"help": "QoS 1/2 messages in flight towards one client; more wait", "unit": "messages"}
     )
     queue_messages_max: int = field(
-        default=100_000, metadata={"help": "messages waiting for one session; the newest is dropped", "unit": "messages"}
+        default=100_000,
+        metadata={"help": "messages waiting for one session; the newest is dropped", "unit": "messages"},
     )
     queue_bytes_max: int = field(
         default=64 * _MIB, metadata={"help": "bytes waiting for one session; the newest is dropped", "unit": "bytes"}
@@ -97,7 +98,8 @@ class BrokerConfig:
         default=100, metadata={"help": "topic aliases the broker sets for a client that offers them", "unit": "aliases"}
     )
     retained_messages_max: int = field(
-        default=2_000_000, metadata={"help": "retained messages; one on a new topic is not retained", "unit": "messages"}
+        default=2_000_000,
+        metadata={"help": "retained messages; one on a new topic is not retained", "unit": "messages"},
     )
     retained_bytes_max: int = field(
         default=1024 * _MIB, metadata={"help": "bytes of retained messages; a new one is not retained", "unit": "bytes"}
@@ -106,7 +108,8 @@ class BrokerConfig:
         default=1_000_000, metadata={"help": "sessions, connected or not; a new one is refused (0x97)", "unit": ""}
     )
     session_expiry_max_s: int = field(
-        default=0xFFFFFFFF, metadata={"help": "longest session expiry a 5.0 client gets (4294967295: never)", "unit": "s"}
+        default=0xFFFFFFFF,
+        metadata={"help": "longest session expiry a 5.0 client gets (4294967295: never)", "unit": "s"},
     )
     session_expiry_v311_s: int = field(
         default=0xFFFFFFFF, metadata={"help": "expiry of 3.1.1 sessions with clean session 0", "unit": "s"}

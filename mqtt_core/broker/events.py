@@ -1,7 +1,7 @@
 """What a broker tells its host about clients: who came, who left and why, which session ended.
 
-Law: events are for operators and tests. They are taken with `Broker.take_events()`, oldest first, from a bounded ring; no
-decision of the broker depends on their being read.
+Law: events are for operators and tests. They are taken with `Broker.take_events()`, oldest first, from a bounded ring;
+no decision of the broker depends on their being read.
 """
 from __future__ import annotations
 

@@ -181,7 +181,7 @@ class ClientHandler(Connection):
         elif isinstance(packet, SubscribePacket):
             self.handle_subscribe(packet, now)
         elif isinstance(packet, UnsubscribePacket):
-            self.handle_unsubscribe(packet, now)
+            self.handle_unsubscribe(packet)
         elif isinstance(packet, DisconnectPacket):
             self.handle_disconnect(packet, now)
         elif isinstance(packet, AuthPacket):
@@ -204,7 +204,7 @@ class ClientHandler(Connection):
         """SUBSCRIBE (section 3.8)."""
         subscribing.handle_subscribe(self, packet, now)
 
-    def handle_unsubscribe(self, packet: UnsubscribePacket, now: float) -> None:
+    def handle_unsubscribe(self, packet: UnsubscribePacket) -> None:
         """UNSUBSCRIBE (section 3.10)."""
         subscribing.handle_unsubscribe(self, packet)
 

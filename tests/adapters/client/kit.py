@@ -36,7 +36,7 @@ class BlockingClient:
 
     def __getattr__(self, name):
         verb = getattr(self._client, name)
-        if name in {"connected", "client_id", "settings", "on_message", "on_event", "publish_nowait"}:
+        if name in {"connected", "client_id", "unacknowledged", "settings", "on_message", "on_event", "publish_nowait"}:
             return verb
         if name == "acknowledge":
             return verb
@@ -221,7 +221,7 @@ class Mosquitto:
         self.port = free_port()
         self._file = Path(directory) / f"mosquitto-{self.port}.conf"
         own = [f"listener {self.port} 127.0.0.1"] if listener else []
-        text = "\n".join([*own, "allow_anonymous true", "max_queued_messages 0", *lines, ""])
+        text = "\n".join([*own, "user root", "allow_anonymous true", "max_queued_messages 0", *lines, ""])
         self._file.write_text(text.replace("PORT", str(self.port)))
 
     def __enter__(self):
@@ -232,6 +232,7 @@ class Mosquitto:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
                 return self
             time.sleep(0.01)
+        self.__exit__()
         raise AssertionError("mosquitto does not start")
 
     def __exit__(self, *error):

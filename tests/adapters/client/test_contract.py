@@ -56,16 +56,7 @@ async def test_many_messages_in_order(style, server, version):
         await client.subscribe(f"{root}/+", 1)
         for n in range(500):
             await client.publish(f"{root}/{n % 3}", b"%d" % n, qos=0)
-        last = (
-            [client.publish_nowait(f"{root}/q", b"%d" % n, qos=1) for n in range(300)]
-            if style.name
-            in {
-                "asyncio",
-                "blocking",
-                "pump",
-            }
-            else []
-        )
+        last = [client.publish_nowait(f"{root}/q", b"%d" % n, qos=1) for n in range(300)]
         found = await take(client.messages, 500 + len(last))
         assert [int(m.payload) for m in found if m.qos == 0] == list(range(500))
         assert [int(m.payload) for m in found if m.qos == 1] == list(range(len(last)))

@@ -44,7 +44,9 @@ async def test_what_was_not_acknowledged_goes_out_in_the_next_process(style, dea
         await listener.subscribe("void", qos=2)
         async with style.client(port=own_broker.port, store=SqliteStore(path), **LASTING) as client:
             assert [m.payload for m in await take(listener.messages, 4)] == [b"1", b"2", b"3", b"4"]
+            assert client.unacknowledged <= 4
             await client.publish("void", b"5", qos=2)
+            assert client.unacknowledged == 0
             assert [m.payload for m in await take(listener.messages, 1)] == [b"5"]
     (session,) = survey(path)["sessions"]
     assert session["inflight"] + session["released"] + session["queued"] == 0

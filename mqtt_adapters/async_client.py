@@ -84,6 +84,11 @@ class AsyncClient(Generic[W]):
         return self._loop.driver.core.client_id if self._loop.started else self.settings.config.client_id
 
     @property
+    def unacknowledged(self) -> int:
+        """Messages that were published and not acknowledged yet, those of earlier processes in the store included."""
+        return self._loop.driver.core.unacknowledged if self._loop.started else 0
+
+    @property
     def messages(self) -> MessageStream:
         """The messages that no other stream and no callback matches."""
         stream = self._messages

@@ -111,6 +111,11 @@ class Client:
         """The client identifier in use, assigned by the server perhaps."""
         return self._loop.driver.core.client_id if self._loop.started else self.settings.config.client_id
 
+    @property
+    def unacknowledged(self) -> int:
+        """Messages that were published and not acknowledged yet, those of earlier processes in the store included."""
+        return self._loop.driver.core.unacknowledged if self._loop.started else 0
+
     def wait_connected(self, timeout: float | None = None) -> None:
         """Wait until there is a connection; returns at once when there is. timeout: seconds.
 

@@ -2,15 +2,16 @@
 
     python -m tests.durability.client_process PORT VERSION DIRECTORY RUN [LAST]
 
-Publishes ``RUN:0``, ``RUN:1``, … on ``out/1`` and ``out/2`` (the QoS) and appends a line to ``accepted`` when they are in
-the store. Appends each message of ``in/1`` and ``in/2`` to ``processed`` before it acknowledges it, ``start`` before the first and
-``sync`` when all acknowledgements so far are in the store. With LAST it publishes nothing, and ends when everything has
-been acknowledged and the message LAST of both topics has been processed.
+Publishes ``RUN:0``, ``RUN:1``, … on ``out/1`` and ``out/2`` (the QoS) and appends a line to ``accepted`` when they
+are in the store. Appends each message of ``in/1`` and ``in/2`` to ``processed`` before it acknowledges it, ``start``
+before the first and ``sync`` when all acknowledgements so far are in the store. With LAST it publishes nothing, and
+ends when everything has been acknowledged and the message LAST of both topics has been processed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import sys
 from pathlib import Path
@@ -33,14 +34,12 @@ class Log:
 
 
 async def publish(client: Client, run: int, accepted: Log) -> None:
-    number = 0
-    while True:
-        for number in range(number, number + WINDOW):
+    for first in itertools.count(0, WINDOW):
+        for number in range(first, first + WINDOW):
             for qos in (1, 2):
                 client.publish_nowait(f"out/{qos}", f"{run}:{number}", qos=qos)
         await client.committed()
-        accepted.write(f"{run}:{number}")
-        number += 1
+        accepted.write(f"{run}:{first + WINDOW - 1}")
         while client.unacknowledged > OPEN_MAX:
             await asyncio.sleep(0.002)
 

@@ -1,7 +1,7 @@
 """A durable client is killed at random moments, again and again, on the same store.
 
-What it had accepted into the store reaches the listener: QoS 2 exactly once, QoS 1 at least once, both in order. What it
-is sent is processed, all of it and in order; a QoS 2 message whose acknowledgement had reached the store is never
+What it had accepted into the store reaches the listener: QoS 2 exactly once, QoS 1 at least once, both in order. What
+it is sent is processed, all of it and in order; a QoS 2 message whose acknowledgement had reached the store is never
 processed a second time.
 """
 

@@ -46,7 +46,8 @@ class Message:
 
     def size(self) -> int:
         """What the message counts for in a limit of bytes: topic, payload and properties."""
-        size = len(self.topic) + len(self.payload)
+        topic = self.topic
+        size = (len(topic) if topic.isascii() else len(topic.encode())) + len(self.payload)
         return size + len(encode_properties(self.properties, PUBLISH)) if self.properties else size
 
     def __repr__(self) -> str:

@@ -93,6 +93,23 @@ def test_the_books_are_right_after_a_restart(bulk):
     assert (world.counters.queued_messages, world.counters.queued_bytes) == (0, 0)
 
 
+@pytest.mark.parametrize("policed", [False, True])
+@pytest.mark.parametrize("before, after", [(4, 4), (4, 5), (5, 4), (5, 5)])
+def test_the_books_are_right_for_every_way_out_of_a_queue(make_world, before, after, policed):
+    world = make_world(inflight_max=1, policy=Changing() if policed else None)
+    subscriber = lasting(world, "s", before, at("t/ü€😀", 1))
+    publisher = fleeting(world, "p", before)
+    publisher.send(*[pub(b"x" * n, 1, n, topic="t/ü€😀") for n in range(1, 6)])
+    subscriber.drop()
+    assert world.counters.queued_messages == 4
+    assert world.counters.queued_bytes == 2 + 3 + 4 + 5 + 4 * len("t/ü€😀".encode())
+    subscriber = lasting(world, "s", after)
+    for _ in range(5):
+        (message,) = subscriber.messages()
+        subscriber.send(PubackPacket(message.packet_id))
+    assert (world.counters.queued_messages, world.counters.queued_bytes) == (0, 0)
+
+
 def test_a_queue_within_one_chunk_is_bounded_too(make_world, version):
     world = make_world(queue_messages_max=5, inflight_max=2)
     subscriber = lasting(world, "s", version, at("t", 1))

@@ -31,6 +31,7 @@ from mqtt_adapters.clock import epoch_clock
 from mqtt_adapters.config import ListenerConfig, ServerConfig
 from mqtt_adapters.driver import BrokerDriver
 from mqtt_adapters.peer import Peer
+from mqtt_adapters.server_verbs import storage_error
 from mqtt_core.broker import Broker, Event, Policy
 from mqtt_core.codec import StorageError
 from mqtt_core.persistence import Journal, Progress, Snapshot, Storage, load
@@ -307,6 +308,5 @@ class MqttServer(ServerVerbs):
     def storage_failed(self, error: Exception) -> None:
         """See `DriverHost`."""
         log.critical("the storage failed, the broker stops: %s", error)
-        self._failure = error if isinstance(error, StorageError) else StorageError(str(error))
-        self._failure.__cause__ = error
+        self._failure = storage_error(error)
         self._stop_soon()

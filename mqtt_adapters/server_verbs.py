@@ -1,0 +1,181 @@
+"""What the host of a server may do inside its process, before anybody waits: the same for servers of every I/O style.
+
+Laws: a message is shown, and is durable, only when what it rests on is; a subscriber that does not take its messages
+costs the core's bound (`local_queue_max`) and nobody any time. Nothing here waits, and nothing here knows an I/O style.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from mqtt_adapters.driver import BrokerDriver
+from mqtt_adapters.streams import Waiter
+from mqtt_core.broker import Broker, ClientHandler, Decision
+from mqtt_core.codec import NO_PROPERTIES, Properties, ReasonCode, StorageError, SubscribeFilter
+from mqtt_core.router.local import LocalMessage, LocalSubscriber
+from mqtt_core.session import Message
+
+__all__ = ["HostSubscription", "HostVerbs", "ServerStoppedError", "storage_error"]
+
+
+class ServerStoppedError(RuntimeError):
+    """The server something was asked of is not running."""
+
+
+class HostSubscription:
+    """Messages for the host, made by `MqttServer.subscribe`; a style adds the waiting.
+
+    The iteration ends when the subscription is closed or the server stops. Messages of QoS 1 and 2 count as
+    acknowledged when they are taken out of the broker, or, with ``manual_ack``, when `acknowledge` says so.
+    """
+
+    def __init__(self, server: HostVerbs, subscriber: LocalSubscriber) -> None:
+        self._server = server
+        self._subscriber = subscriber
+        self._taken: deque[LocalMessage] = deque()
+        self._over = False
+        subscriber.owner = self
+
+    def wake(self) -> None:
+        """Somebody may be waiting for a message, or for the end."""
+        raise NotImplementedError
+
+    def flush(self) -> None:
+        """There are messages to take. Called by the driver."""
+        self.wake()
+
+    def abort(self) -> None:
+        """End the iteration. Called by the driver and by a server that stops."""
+        self._over = True
+        self.wake()
+
+    def take(self) -> LocalMessage | None:
+        """The next message that is there, None for none."""
+        if not self._taken:
+            self._taken.extend(self._subscriber.take_messages())
+            if not self._taken:
+                return None
+            self._server.driver.tick()  # taking acknowledges, and that is a write
+        return self._taken.popleft()
+
+    def acknowledge(self, message: LocalMessage) -> None:
+        """Say that a message of QoS 1 or 2 is done with, where that is not automatic.
+
+        Raises:
+            LocalProtocolError: it is of QoS 0, or was acknowledged before.
+        """
+        self._subscriber.acknowledge(message.token, self._server.now())
+        self._server.driver.tick()
+
+    def close(self) -> None:
+        """End the subscription, and what a named one has stored. Closing twice is closing once."""
+        if not self._over:
+            self._subscriber.unsubscribe(self._server.now())
+            self._server.driver.tick()
+            self._server.subscription_over(self)
+            self.abort()
+
+
+class HostVerbs:
+    """The part of `MqttServer` that a host program calls while the server runs.
+
+    broker: the core, to look into (`sessions`, `retained`, `counters`). now: the clock of the server. running: from
+    `start` to the end of `stop`.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.now = clock
+        self.running = False
+        self.broker: Broker
+        self.driver: BrokerDriver
+        self._subscriptions: dict[HostSubscription, None] = {}
+        self._commit_waiters: list[tuple[int, Waiter]] = []
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes = b"",
+        *,
+        qos: int = 0,
+        retain: bool = False,
+        properties: Properties = NO_PROPERTIES,
+    ) -> int:
+        """Publish to every subscriber, as the host itself; no policy is asked.
+
+        Returns the barrier of the message, for `committed`.
+
+        Raises:
+            InvalidTopic, LocalProtocolError: what a client would be refused for; nothing has been published.
+        """
+        barrier = self.broker.publish(Message(topic, bytes(payload), qos, retain, properties), self.now())
+        self.driver.tick()
+        return barrier
+
+    def open_subscriber(self, topic_filter: str, qos: int, name: str | None, manual_ack: bool) -> LocalSubscriber:
+        """The core's part of `subscribe`."""
+        options = SubscribeFilter(topic_filter, qos)
+        return self.broker.subscribe(topic_filter, options, self.now(), name, manual_ack)
+
+    def add_subscription(self, subscription: HostSubscription) -> None:
+        """A subscription was made: what is retained for it is there after the tick."""
+        self._subscriptions[subscription] = None
+        self.driver.tick()
+
+    def subscription_over(self, subscription: HostSubscription) -> None:
+        """A subscription was closed."""
+        self._subscriptions.pop(subscription, None)
+
+    def disconnect(self, client_id: str, reason_code: int = ReasonCode.ADMINISTRATIVE_ACTION) -> bool:
+        """End a client's connection, telling a 5.0 client why. Returns whether it was connected."""
+        found = self.broker.disconnect(client_id, reason_code, self.now())
+        self.driver.tick()
+        return found
+
+    def resume(self, handler: ClientHandler, decision: Decision) -> None:
+        """Answer an `AuthenticationPending` event: go on with a connection whose authentication was deferred."""
+        handler.resume(decision, self.now())
+        self.driver.tick()
+
+    def policy_changed(self) -> None:
+        """The policy would answer differently now: every verdict is asked for anew."""
+        self.broker.policy_changed()
+        self.driver.tick()
+
+    # ------------------------------------------------------------------------------------------- the server's side
+
+    def expect_commit(self, barrier: int, waiter: Waiter) -> bool:
+        """Finish `waiter` when the barrier is durable. False, and nothing to wait for, when it is already."""
+        if barrier <= self.driver.committed:
+            return False
+        self._commit_waiters.append((barrier, waiter))
+        return True
+
+    def committed_up_to(self, number: int) -> None:
+        """See `DriverHost`."""
+        waiting = []
+        for barrier, waiter in self._commit_waiters:
+            if barrier > number:
+                waiting.append((barrier, waiter))
+            elif not waiter.done():
+                waiter.set_result(None)
+        self._commit_waiters = waiting
+
+    def end_verbs(self, reason: StorageError) -> None:
+        """The server has stopped: streams end, and whoever waits for a commit is told why there will be none."""
+        self.running = False
+        for subscription in list(self._subscriptions):
+            subscription.abort()
+        for _, waiter in self._commit_waiters:
+            if not waiter.done():
+                waiter.set_exception(reason)
+
+
+def storage_error(error: Exception) -> StorageError:
+    """What a server tells about a storage that failed."""
+    if isinstance(error, StorageError):
+        return error
+    failure = StorageError(str(error))
+    failure.__cause__ = error
+    return failure
+

@@ -13,6 +13,7 @@ import tty
 
 import anyio
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from mqtt_adapters.asyncio import Client, MqttServer, ServerConfig
 from mqtt_adapters.asyncio.memory import connect_in_memory, connect_pair
@@ -173,9 +174,10 @@ async def test_a_text_frame_ends_the_connection(style):
         connection.recv()
         connection.send(b"\x20\x03\x00\x00\x00")
         connection.send("text")
-        with contextlib.suppress(Exception):
-            connection.recv(timeout=5)
-        closed.append(connection.close_code)
+        with pytest.raises(ConnectionClosed) as caught:
+            while True:  # what the client says meanwhile
+                connection.recv(timeout=5)
+        closed.append(caught.value.rcvd.code)
 
     with WebServer(serve) as server:
         async with style.client(f"ws://127.0.0.1:{server.port}", reconnect=False) as client:

@@ -1,12 +1,12 @@
 """Opt-in compilation of `mqtt_core` with mypyc while a wheel is built.
 
 ``MQTT_CORE_COMPILE=1 pip wheel .`` gives a platform wheel of the same distribution in which every module of
-`mqtt_core` is an extension module, except `mqtt_core.testing`, errors and settings; without the variable the wheel is
+`mqtt_core` is an extension module, except `mqtt_core.testing` and a few modules; without the variable the wheel is
 pure. The sources are in both wheels: Python prefers the extension module, tools read the source. A compiler that fails
 fails the build; nothing falls back silently.
 
-Errors and settings stay ordinary classes, because a host may derive from them, also together with classes of its own
-or built-in exceptions, which C structures would not allow. Nothing is lost: neither is touched once per message.
+Errors, settings and the store in memory stay ordinary classes, because a host may derive from them, also together with
+classes of its own, which C structures would not allow. Nothing is lost: none of them is used once per message.
 
 ``MQTT_CORE_OPT_LEVEL`` (0 to 3, default 3) sets the C compiler's optimisation level: 0 halves the build time.
 """
@@ -21,7 +21,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-ORDINARY = {"error.py", "config.py"}
+ORDINARY = {"error.py", "config.py", "memory.py"}
 COMPILER = ["mypy[mypyc]==2.4.1", "setuptools>=77"]
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import pty
+import queue
 import socket
 import ssl
 import threading
@@ -168,7 +169,7 @@ async def test_packets_and_frames_have_nothing_to_do_with_each_other(style):
 @pytest.mark.spec("MQTT-6.0.0-1", version="3.1.1")
 @contract
 async def test_a_text_frame_ends_the_connection(style):
-    closed = []
+    closed = queue.Queue()
 
     def serve(connection):
         connection.recv()
@@ -177,13 +178,13 @@ async def test_a_text_frame_ends_the_connection(style):
         with pytest.raises(ConnectionClosed) as caught:
             while True:  # what the client says meanwhile
                 connection.recv(timeout=5)
-        closed.append(caught.value.rcvd.code)
+        closed.put(caught.value.rcvd.code)
 
     with WebServer(serve) as server:
         async with style.client(f"ws://127.0.0.1:{server.port}", reconnect=False) as client:
             with pytest.raises(Exception, match="closed"):
                 await client.publish("t", b"", qos=1, timeout=10)
-    assert closed == [1003]
+        assert closed.get(timeout=5) == 1003
 
 
 @contract

@@ -289,7 +289,7 @@ class Connection:
         unanswered = self.unanswered()
         self.outbox.discard_held()
         if unanswered:
-            self.close(ReasonCode.SESSION_TAKEN_OVER, "session taken over", now)  # [MQTT-3.2.0-1]
+            self.close(ReasonCode.SESSION_TAKEN_OVER, "session taken over", now)  # [MQTT-3.2.0-1 v5]
         else:
             self.disconnect(ReasonCode.SESSION_TAKEN_OVER, "session taken over", now)  # [MQTT-3.1.4-3 v5]
 

@@ -181,7 +181,14 @@ class Client:
         self.world.transcript.note(self.world.schedule.now, self.name, "lost link")
         self.drop_link()
         self.core.receive_eof(self.world.schedule.now)
+        self._come_back(self.core)
         self.tick()
+
+    def _come_back(self, core: MqttClient) -> None:
+        """Connect again, if that is wanted; the core says when, unless this end had said goodbye."""
+        if self.awake:
+            when = core.reconnect_at or self.world.schedule.now + 0.5
+            self.world.schedule.at(when, self.try_connect, (self.life, True))
 
     def writable(self) -> None:
         """The link has room again."""
@@ -243,8 +250,7 @@ class Client:
         now = self.world.schedule.now
         self.drop_link()
         core.receive_eof(now)
-        if self.awake:
-            self.world.schedule.at(core.reconnect_at or now + 0.5, self.try_connect, (self.life, True))
+        self._come_back(core)
         return True
 
     def _timer(self, argument: tuple[int, float]) -> None:

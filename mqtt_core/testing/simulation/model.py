@@ -145,6 +145,7 @@ class SessionModel:
         "packet_size_max",
         "owed",
         "seen",
+        "seen_qos0",
         "state",
         "subscribes",
         "subscriptions",
@@ -167,6 +168,7 @@ class SessionModel:
         self.inflight: dict[int, tuple[int, bool]] = {}
         self.owed: dict[int, int] = {}
         self.seen: dict[int, int] = {}
+        self.seen_qos0: dict[int, None] = {}
         self.newest: dict[tuple[str, str, int, int], int] = {}
         self.forgiven: dict[int, None] = {}
         self.overflowed = False

@@ -208,6 +208,8 @@ class Oracle:
 
     def _check_count(self, session: SessionModel, message: MessageModel, event: MessageReceived) -> None:
         number = message.number
+        if event.qos == 0:
+            session.seen_qos0[number] = None
         count = session.seen[number] = session.seen.get(number, 0) + 1
         if count == 1 or message.doubled or message.will:
             return
@@ -217,10 +219,10 @@ class Oracle:
         allowed = session.subscribes if message.retain else 0
         if event.qos == 2:
             allowed += 1
-        elif event.qos == 1:
-            allowed += (1 if message.qos == 2 else message.arrivals) * session.connects
         else:
-            allowed += message.arrivals + self.crashes
+            allowed += (1 if message.qos == 2 else message.arrivals) * session.connects
+        if number in session.seen_qos0:
+            allowed += self.crashes
         if count > allowed:
             self.fault(f"{session.client_id} got {message!r} {count} times, at last with QoS {event.qos}")
         self.count(f"repeated qos {event.qos}")
@@ -269,6 +271,7 @@ class Oracle:
                 self.count("session discarded")
             if packet.clean_start or tap.expected == MAYBE:
                 session.doubt(self.index)
+                self.ended_index = self.index
             elif tap.expected == GONE:
                 self._end(session)
 

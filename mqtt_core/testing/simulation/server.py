@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from mqtt_core.broker import Broker, BrokerConfig, ClientDisconnected, ClientHandler, ClientRefused, QueueOverflow
 from mqtt_core.persistence import Journal
 from mqtt_core.router.local import LocalSubscriber
+from mqtt_core.session.connection import CLOSING
 from mqtt_core.testing.simulation.disk import Committer
 from mqtt_core.testing.simulation.links import Link
 from mqtt_core.testing.simulation.storage import SimStorage
@@ -201,6 +202,10 @@ class Server:
                 self.world.oracle.overflow(event.client_id)
             elif isinstance(event, (ClientDisconnected, ClientRefused)):
                 self.world.connection_over(event.client_id, event.reason_code, event.reason)
+                for end in self.ends:
+                    # What is left to write may take its time; for the session it is over now.
+                    if end.name == event.client_id and end.handler.phase >= CLOSING and end.tap is not None:
+                        self.world.oracle.ended(end.tap)
         deadline = broker.next_deadline()
         if deadline is not None and (not self._armed or deadline < self._armed):
             self._armed = deadline

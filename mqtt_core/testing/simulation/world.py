@@ -134,6 +134,9 @@ class World:
             session = self.oracle.sessions[client.name]
             if session.inflight and self.oracle.strict_resends:
                 return f"{client.name} is still to answer {list(session.inflight.items())[:5]}"
+        committer = self.server.committer
+        if committer is not None and committer.busy:
+            return "the broker is committing"
         if broker.counters.queued_messages:
             return f"{broker.counters.queued_messages} messages are queued"
         return ""

@@ -94,6 +94,8 @@ class ClientLoop:
         with anyio.move_on_after(self.settings.config.close_timeout_s, shield=True):
             if self._link is not None:
                 await self._over.wait()
+            if self._link is not None:
+                await self._say_goodbye(self._link)
         with anyio.CancelScope(shield=True):
             await self._finish_commits()
         self._group.cancel_scope.cancel()
@@ -111,6 +113,12 @@ class ClientLoop:
                 store = self.settings.store
                 if store is not None:
                     await to_thread.run_sync(lambda: finish_now(store.close()))
+
+    async def _say_goodbye(self, link: ClientLink) -> None:
+        """A cancellation has ended the tasks: bring out the last words in their place."""
+        if chunks := self.driver.core.data_to_send():
+            await link.write(b"".join(chunks))
+        await link.close()
 
     async def _finish_commits(self) -> None:
         while True:
@@ -135,7 +143,14 @@ class ClientLoop:
 
     # -- the tasks ---------------------------------------------------------------------------------------------------
 
-    async def _keep_connected(self, link: ClientLink | None) -> None:
+    async def _keep_connected(self, link: ClientLink) -> None:
+        """Have a connection as long as the core wants one."""
+        try:
+            await self._serve(link)
+        finally:
+            self._over.set()
+
+    async def _serve(self, link: ClientLink | None) -> None:
         """Read until the connection is over, and connect again whenever the core says so."""
         driver = self.driver
         while True:
@@ -151,7 +166,6 @@ class ClientLoop:
                     await link.abort()
             reconnect_at = driver.core.reconnect_at
             if reconnect_at is None or self._closed:
-                self._over.set()
                 return
             await anyio.sleep(max(0.0, reconnect_at - driver.clock()))
             try:

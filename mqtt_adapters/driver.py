@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 import types
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import partial
 from typing import Any, Protocol
 
@@ -101,7 +101,10 @@ class Link:
             if chunks:
                 wrote = True
                 self.write(b"".join(chunks))
-        if handler.aborted:
+        if not handler.leaving:
+            if handler.reading_paused is self.reading:
+                self.follow_reading()
+        elif handler.aborted:
             self.abort()
         elif handler.closing:
             if writable:
@@ -121,9 +124,11 @@ class BrokerDriver:
 
     clock: returns epoch seconds, never going back. store: where the broker's writes go, or None for a broker whose
     journal records nothing. on_event: called with each event of the broker, None to leave them in its bounded ring.
+    apply: makes a batch durable in the adapter's own way; without it the store's coroutine is stepped here, so that a
+    commit that need not wait is finished on the spot.
     """
 
-    __slots__ = ("_armed_at", "_committing", "_host", "_on_event", "_store", "broker", "clock", "committed", "failed")
+    __slots__ = ("_apply", "_armed_at", "_committing", "_host", "_on_event", "_store", "broker", "clock", "committed", "failed")
 
     def __init__(
         self,
@@ -132,7 +137,9 @@ class BrokerDriver:
         clock: Callable[[], float],
         store: Storage | None,
         on_event: Callable[[Event], None] | None = None,
+        apply: Callable[[Batch], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
+        self._apply = apply
         self.broker = broker
         self.clock = clock
         self.committed = 0
@@ -170,8 +177,10 @@ class BrokerDriver:
     def receive(self, link: Link, data: bytes) -> None:
         """Hand over bytes that have arrived. A tick has to follow, at once or after more input."""
         try:
-            link.handler.receive_data(data, self.clock())
-            link.follow_reading()
+            handler = link.handler
+            handler.receive_data(data, self.clock())
+            if handler.reading_paused is link.reading:
+                link.follow_reading()
         except Exception as bug:  # noqa: BLE001 - see the laws
             self._drop(link, bug)
 
@@ -223,8 +232,17 @@ class BrokerDriver:
 
     # ------------------------------------------------------------------------------------------------ storage
 
+    @property
+    def committing(self) -> bool:
+        """A commit is under way."""
+        return self._committing
+
     def _commit(self, store: Storage) -> None:
         while (batch := self.broker.take_writes()) is not None and not self.failed:
+            if self._apply is not None:
+                self._committing = True
+                self._host.run_commit(self._finish_commit(self._apply(batch), batch.number))
+                return
             coroutine = store.apply(batch)
             try:
                 suspended = coroutine.send(None)
@@ -234,18 +252,18 @@ class BrokerDriver:
                 self._fail(error)
             else:
                 self._committing = True
-                self._host.run_commit(self._finish_commit(coroutine, suspended, batch))
+                self._host.run_commit(self._finish_commit(resumed(coroutine, suspended), batch.number))
                 return
 
-    async def _finish_commit(self, coroutine: Coroutine[Any, Any, None], suspended: Any, batch: Batch) -> None:
+    async def _finish_commit(self, commit: Awaitable[None], number: int) -> None:
         try:
-            await resumed(coroutine, suspended)
+            await commit
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing is durable
             self._fail(error)
             return
         finally:
             self._committing = False
-        self._committed(batch.number)
+        self._committed(number)
         self.tick()
 
     def _committed(self, number: int) -> None:

@@ -241,15 +241,19 @@ class Broker:
 
     def take_dirty(self) -> list[ClientHandler | LocalSubscriber]:
         """What has something to take since the last call: bytes, a wish to be closed, or messages of a local one."""
-        state = self._state
-        dirty: list[ClientHandler | LocalSubscriber] = state.dirty.copy()  # type: ignore[assignment]
-        state.dirty.clear()
-        self._flushed.extend(dirty)
-        return dirty
+        dirty = self._state.dirty
+        if not dirty:
+            return []
+        taken: list[ClientHandler | LocalSubscriber] = dirty.copy()  # type: ignore[assignment]
+        dirty.clear()
+        self._flushed += taken
+        return taken
 
     def take_writes(self) -> Batch | None:
         """The batch to be made durable now; None when there is nothing to write or one is under way."""
-        return self._state.journal.take_batch()
+        state = self._state
+        state.journal.stamp(state.now)
+        return state.journal.take_batch()
 
     def take_events(self) -> list[Event]:
         """Events since the last call, oldest first."""

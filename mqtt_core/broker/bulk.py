@@ -43,8 +43,9 @@ def serve(handler: ClientHandler, now: float) -> None:
     start = pos = reader.position
     size = len(chunk)
     paced = handler.version != V5
+    receive_maximum = handler.config.receive_maximum
     while size - pos >= 4:
-        if paced and handler.window_full():
+        if paced and handler.unacked >= receive_maximum:
             break
         first = chunk[pos]
         if first == _PUBLISH_QOS0:
@@ -62,7 +63,10 @@ def serve(handler: ClientHandler, now: float) -> None:
         if after == pos:
             break
         pos = after
-    if pos != start:
+    if pos == size and not reader.later_size:
+        reader.chunk = b""
+        reader.position = 0
+    elif pos != start:
         reader.position = pos
 
 
@@ -102,11 +106,12 @@ def _forward_qos0(handler: ClientHandler, chunk: bytes, pos: int, size: int) -> 
             route = found
             run = pos
             frames = payload = 0
-        prefix = chunk[pos : after + v5]
         before = pos
         pos = end
-        while startswith(prefix, pos) and pos + frame_size <= size:
-            pos += frame_size
+        if size - end >= frame_size:
+            prefix = chunk[before : after + v5]
+            while startswith(prefix, pos) and pos + frame_size <= size:
+                pos += frame_size
         count = (pos - before) // frame_size
         frames += count
         payload += count * (end - after - v5)

@@ -36,7 +36,8 @@ class Connection:
 
     phase: see session/connection.py. version: 4 or 5, 0 before CONNECT. unacked: messages received whose last
     acknowledgement has not left. stalled: whole packets were left unread because the receive window is full.
-    packet_size_max: the client's Maximum Packet Size (0: none).
+    packet_size_max: the client's Maximum Packet Size (0: none). leaving: the connection is over as far as MQTT goes;
+    `closing` and `aborted` say what is left to be done.
     """
 
     __slots__ = (
@@ -48,6 +49,7 @@ class Connection:
         "handshake_at",
         "keep_alive_s",
         "last_received",
+        "leaving",
         "outbox",
         "owner",
         "packet_size_max",
@@ -88,6 +90,7 @@ class Connection:
         self.undrained_since = 0.0
         self.unacked = 0
         self.stalled = False
+        self.leaving = False
         self.reading_paused = False
         self.reauthenticating = False
         self.packet_size_max = 0
@@ -124,7 +127,7 @@ class Connection:
         if outbox.credits_taken:
             self.unacked -= outbox.credits_taken
         session = self.session
-        if session is not None and (self.stalled or outbox.late or session.waits_for_outbox()):
+        if session is not None and (self.stalled or outbox.late or (not session.direct and session.waits_for_outbox())):
             state.resumable[self] = None
         was_paused = self.reading_paused
         if was_paused:
@@ -264,6 +267,7 @@ class Connection:
         """The connection is over: detach the session, then wait for what is held to leave."""
         state = self.state
         accepted = self.session is not None
+        self.leaving = True
         self.phase = CLOSING  # [MQTT-3.14.4-1 v5] [MQTT-4.13.2-1 v5]
         self.stalled = False
         self.reading_paused = False
@@ -310,6 +314,7 @@ class Connection:
 
     def forget(self) -> None:
         """The transport is gone; nothing refers to this connection any more."""
+        self.leaving = True
         self.phase = CLOSED
         self.state.deadlines.cancel(self.timer)
         self.timer.owner = None  # a dead timer may stay in the heap for a while; the connection need not

@@ -78,15 +78,18 @@ class ClientHandler(Connection):
         if self.phase >= CLOSING:
             return
         state = self.state
-        now = state.moment(now)
+        if now < state.now:
+            now = state.now
+        else:
+            state.now = now
         heard, self.last_received = self.last_received, now
         state.counters.bytes_received += len(data)
         reader = self.reader
         unread = reader.pending + len(data)
         reader.feed(bytes(data))
         self._process(now)
-        if reader.pending == unread:  # no whole packet: [MQTT-3.1.2-22 v5] [MQTT-3.1.2-24 v3.1.1]
-            self.last_received = heard
+        if reader.position < len(reader.chunk) and reader.pending == unread:
+            self.last_received = heard  # no whole packet: [MQTT-3.1.2-22 v5] [MQTT-3.1.2-24 v3.1.1]
 
     def receive_eof(self, now: float) -> None:
         """The peer has closed, or the transport is gone. Idempotent."""
@@ -135,6 +138,8 @@ class ClientHandler(Connection):
             while self.phase < CLOSING and self.phase != WAITING:  # [MQTT-3.1.4-5 v3.1.1] [MQTT-3.1.4-6 v5]
                 if self.phase == OPEN and self.config.bulk_path:
                     bulk.serve(self, now)
+                    if not reader.chunk and not reader.later_size:
+                        break
                 if self.version != V5 and self.window_full():
                     self.stalled = reader.pending > 0
                     break
@@ -149,7 +154,9 @@ class ClientHandler(Connection):
             drain(self.state.sender, session, now)  # acknowledgements have made room for what waits
         if self.phase == NEW and reader.pending and reader.chunk[reader.position] >> 4 != CONNECT:
             self._refuse_stranger(now)
-        self.update_pause()
+        limit = self.config.outbox_bytes_max
+        if self.phase != OPEN or self.stalled or self.reading_paused or self.outbox.size >= limit:
+            self.update_pause()
 
     def _handle_frame(self, frame: bytes, now: float) -> None:
         kind = frame[0] >> 4

@@ -111,7 +111,6 @@ class BrokerState:
         if now < self.now:
             return self.now
         self.now = now
-        self.journal.stamp(now)
         return now
 
     def principal(self, session: Session) -> Principal:

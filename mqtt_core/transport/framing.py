@@ -1,9 +1,9 @@
 """From a stream of chunks to whole frames.
 
 A frame is a fixed header (one byte, then the remaining length) and as many bytes as that length says. The reader
-keeps what it was fed in ``chunk``, of which ``position`` bytes are used up. Both are public: a faster path may scan
-the chunk by itself and move ``position`` over the frames it has dealt with, as long as it leaves the end of the
-chunk, where a frame may be cut off, to :meth:`FrameReader.next_frame`.
+keeps what it was fed in ``chunk``, of which ``position`` bytes are used up; ``later_size`` more bytes wait behind it to
+be joined. The three are public: a faster path may scan the chunk by itself and move ``position`` over the frames it has
+dealt with, as long as it leaves the end of the chunk, where a frame may be cut off, to :meth:`FrameReader.next_frame`.
 
 Laws: a length is believed only as far as bytes have arrived for it (nothing is allocated from it); a frame above
 the limit is refused from its header; the bytes of a large frame are joined once, however many chunks brought it;
@@ -31,25 +31,25 @@ class FrameReader:
             the new value holds for every frame not yet returned.
     """
 
-    __slots__ = ("_later", "_later_size", "_needed", "chunk", "max_size", "position")
+    __slots__ = ("_later", "_needed", "chunk", "later_size", "max_size", "position")
 
     def __init__(self, max_size: int) -> None:
         self.max_size: int = max_size
         self.chunk: bytes = b""
         self.position: int = 0
         self._later: list[bytes] = []
-        self._later_size: int = 0
+        self.later_size: int = 0
         # Size of the frame at `position` when it is known to be incomplete, else 0.
         self._needed: int = 0
 
     @property
     def pending(self) -> int:
         """Bytes fed and not yet used up."""
-        return len(self.chunk) - self.position + self._later_size
+        return len(self.chunk) - self.position + self.later_size
 
     def feed(self, data: bytes) -> None:
         """Take the bytes of one read. Never raises for what they contain; :meth:`next_frame` does."""
-        if self.position == len(self.chunk) and not self._later_size:
+        if self.position == len(self.chunk) and not self.later_size:
             self.chunk = data
             self.position = 0
         elif data:
@@ -57,8 +57,8 @@ class FrameReader:
                 self._later[-1] += data
             else:
                 self._later.append(data)
-            self._later_size += len(data)
-            if 0 < self._needed <= len(self.chunk) - self.position + self._later_size:
+            self.later_size += len(data)
+            if 0 < self._needed <= len(self.chunk) - self.position + self.later_size:
                 self._join()
 
     def next_frame(self) -> bytes | None:
@@ -85,7 +85,7 @@ class FrameReader:
                     self.position = end
                 self._needed = 0
                 return chunk if size == len(chunk) else chunk[start:end]
-        if self._later_size and size <= left + self._later_size:
+        if self.later_size and size <= left + self.later_size:
             self._join()
             return self.next_frame()
         if start:
@@ -102,7 +102,7 @@ class FrameReader:
         self.chunk = b"".join(self._later)
         self.position = 0
         self._later = []
-        self._later_size = 0
+        self.later_size = 0
         self._needed = 0
 
     @staticmethod

@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import contextlib
 import os
+import signal
 import ssl
 import sys
 from collections.abc import Coroutine
@@ -216,11 +217,23 @@ def debug(client: Client) -> None:
 # ------------------------------------------------------------------------------------------------------ the way out
 
 
+async def _ending_on_sigterm(work: Coroutine[Any, Any, int]) -> int:
+    """SIGTERM ends the program in order: the server is told, so that it publishes no will."""
+    task = asyncio.current_task()
+    assert task is not None
+    # Neither Windows nor a thread other than the main one has it.
+    with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await work
+
+
 def run_program(program: str, namespace: argparse.Namespace, work: Coroutine[Any, Any, int]) -> int:
     """Run a program's coroutine; whatever ends it becomes an exit code and at most one line on stderr."""
     what: object
     try:
-        return asyncio.run(work)
+        return asyncio.run(_ending_on_sigterm(work))
+    except asyncio.CancelledError:
+        return 0
     except ConnectRefused as error:
         what = f"connection refused: {error.reason_string or reason_name(error.reason_code)}"
         code = error.reason_code

@@ -143,6 +143,16 @@ def test_a_will_is_published_when_the_producer_is_killed(server, hear):
 # --------------------------------------------------------------------------------------------------------- consumer
 
 
+def test_sigterm_says_goodbye_so_that_no_will_is_published(server, hear):
+    heard = hear("last/#")
+    will = ("--will-topic", "last/will", "--will-payload", "gone", "--will-qos", "1")
+    with Consumer(server, *will, "x/quiet") as consumer:
+        consumer.process.terminate()
+        assert consumer.result() == (0, b"")
+    server.threadsafe.publish("last/word", b"of ours", qos=1)
+    assert heard().topic == "last/word"
+
+
 def test_a_count_of_messages_with_their_topics(server):
     with Consumer(server, "-v", "-C", "2", "-q", "1", "x/+") as consumer:
         server.threadsafe.publish("x/1", b"one", qos=1)

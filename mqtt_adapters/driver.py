@@ -128,7 +128,9 @@ class BrokerDriver:
     commit that need not wait is finished on the spot.
     """
 
-    __slots__ = ("_apply", "_armed_at", "_committing", "_host", "_on_event", "_store", "broker", "clock", "committed", "failed")
+    __slots__ = (
+        "_apply", "_armed_at", "_committing", "_host", "_on_event", "_store", "broker", "clock", "committed", "failed",
+    )  # fmt: skip
 
     def __init__(
         self,

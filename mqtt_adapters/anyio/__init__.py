@@ -1,12 +1,23 @@
 """MQTT on anyio: the same programs on asyncio and on trio.
 
-`Client` keeps its tasks in a task group. The law of the package: bytes and time pass through it, packets do not; what
-the protocol says is said in `mqtt_core`.
+`MqttServer` and `Client` keep their tasks in a task group. The law of the package: bytes and time pass through it,
+packets do not; what the protocol says is said in `mqtt_core`.
 """
 
 from __future__ import annotations
 
 from mqtt_adapters.anyio.client import Client
+from mqtt_adapters.anyio.local import Subscription
+from mqtt_adapters.anyio.server import MqttServer
 from mqtt_adapters.async_streams import MessageStream
+from mqtt_adapters.config import ConfigError, ListenerConfig, ServerConfig
 
-__all__ = ["Client", "MessageStream"]
+__all__ = [
+    "Client",
+    "ConfigError",
+    "ListenerConfig",
+    "MessageStream",
+    "MqttServer",
+    "ServerConfig",
+    "Subscription",
+]

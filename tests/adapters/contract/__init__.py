@@ -1,0 +1,1 @@
+"""What a server does is the same in every I/O style."""

@@ -266,7 +266,7 @@ class ClientHandler(Connection):
         alias = properties.topic_alias
         if alias is None:
             return
-        if not 0 < alias <= self.config.topic_alias_maximum:  # [MQTT-3.3.2-8 v5] [MQTT-3.3.2-9 v5]
+        if not 0 < alias <= self.config.topic_alias_maximum:  # [MQTT-3.3.2-9 v5]
             # [MUST-3.3.2.3.4-5 v5]
             raise ProtocolError(ReasonCode.TOPIC_ALIAS_INVALID, f"topic alias {alias} is out of range")
         if self.aliases is None:

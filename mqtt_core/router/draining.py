@@ -107,8 +107,8 @@ def _send_frames(
 def _send_queued(sender: Sender, session: Session, sink: Outbox, out: Outgoing, now: float) -> None:
     message = out.message
     sender.queues.taken(session, 1, message.size())
-    if message.expires_at and message.expires_at <= now:
-        sender.forget_queued(session, out)  # [MQTT-3.3.2-5 v5]
+    if message.expires_at and message.expires_at <= now:  # [MQTT-3.3.2-5 v5]
+        sender.forget_queued(session, out)
         sender.counters.dropped_expired += 1
         return
     if sender.authorize_deliver is not None and not sender.authorize_deliver(session, message.topic):

@@ -138,8 +138,8 @@ def test_publish_is_held_until_pubrec_and_never_sent_again_after_pubrel(make_wor
     assert subscriber.received() == [PubrelPacket(first)]
 
 
-@pytest.mark.spec("MQTT-4.3.3-5", version="5.0")
-@pytest.mark.spec("MQTT-4.3.3-1", version="3.1.1")
+@pytest.mark.spec("MQTT-4.3.3-5", "MQTT-4.4.0-1", version="5.0")
+@pytest.mark.spec("MQTT-4.3.3-1", "MQTT-4.4.0-1", version="3.1.1")
 def test_pubrel_is_held_until_pubcomp(make_world, version):
     world = make_world()
     subscriber = lasting(world, "s", version, "t")

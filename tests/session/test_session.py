@@ -77,6 +77,7 @@ def test_a_session_of_the_host_is_never_written_to_as_a_connection():
 
 
 @pytest.mark.spec("MUST-3.1.2.11.2-2", "MUST-3.1.2.11.2-3", "MUST-3.1.2.11.2-4", version="5.0")
+@pytest.mark.spec("MQTT-4.1.0-2", version="3.1.1")
 @pytest.mark.parametrize("expiry_s, ends_at", [(0, 500.0), (60, 560.0), (NEVER_EXPIRES, 0.0)])
 def test_a_session_ends_its_expiry_interval_after_the_connection(expiry_s, ends_at):
     session = Session("c")

@@ -30,7 +30,9 @@ GONE: Final = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourc
 class ServerLink(Link):
     """One connection. layer: the WebSocket between MQTT's bytes and the stream, None for none."""
 
-    __slots__ = ("_layer", "_may_read", "_out", "_peer_done", "_scope", "_server", "_stream", "_to_write", "peer")
+    __slots__ = (
+        "_layer", "_may_read", "_out", "_peer_done", "_scope", "_sending", "_server", "_stream", "_to_write", "peer",
+    )  # fmt: skip
 
     def __init__(self, server: MqttServer, stream: ByteStream, peer: Peer, layer: ServerLayer | None) -> None:
         super().__init__()
@@ -40,6 +42,7 @@ class ServerLink(Link):
         self._layer = layer
         self._out: list[bytes] = []
         self._peer_done = False
+        self._sending = False
         self._scope = anyio.CancelScope()
         self._may_read = anyio.Event()
         self._to_write = anyio.Event()
@@ -68,7 +71,7 @@ class ServerLink(Link):
     async def _read(self) -> None:
         driver, layer = self._server.driver, self._layer
         while True:
-            while not (self.reading or self.finished) or (layer is not None and self._out):
+            while not (self.reading or self.finished) or (layer is not None and self._sending):
                 self._may_read = anyio.Event()
                 await self._may_read.wait()
             try:
@@ -96,14 +99,14 @@ class ServerLink(Link):
         driver = self._server.driver
         while True:
             while self._out:
-                data = b"".join(self._out)
+                out, self._out = self._out, []
+                self._sending = True
                 try:
-                    await self._stream.send(data)
+                    await self._stream.send(b"".join(out))
                 except GONE:
                     self._scope.cancel()
                     return
-                # Nothing is added while `writable` is False, but by the layer.
-                del self._out[:]
+                self._sending = False
                 self._may_read.set()
                 if not self.finished:
                     self.writable = True

@@ -271,6 +271,10 @@ class MqttServer(ServerVerbs):
             layer = ServerLayer(listener, self.config.max_packet_size)
         await ServerLink(self, stream, peer if isinstance(peer, Peer) else Peer(peer), layer).serve()
 
+    def start_serving(self, stream: ByteStream, peer: str = "") -> None:
+        """As `serve_stream`, in a task of the server's own."""
+        self._tasks.start_soon(self.serve_stream, stream, peer)
+
     def link_made(self, link: ServerLink) -> None:
         """A connection begins."""
         self._links[link] = None

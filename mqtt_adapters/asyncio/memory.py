@@ -16,7 +16,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from mqtt_adapters.asyncio.client_link import Connector
-from mqtt_adapters.asyncio.link import ServerLink
 
 if TYPE_CHECKING:
     from mqtt_adapters.asyncio.server import MqttServer
@@ -203,6 +202,6 @@ def connect_in_memory(server: MqttServer) -> Connector:
     async def connect(factory: Callable[[], asyncio.Protocol]) -> None:
         if not server.running or server.stopping:
             raise ConnectionRefusedError("the server is not running")
-        connect_pair(factory(), ServerLink(server, tls=False))
+        connect_pair(factory(), server.new_protocol("memory"))
 
     return connect

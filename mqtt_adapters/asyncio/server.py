@@ -261,6 +261,13 @@ class MqttServer(ServerVerbs):
         """Network connections at this moment, refused ones on their way out included."""
         return len(self._links)
 
+    def new_protocol(self, peer: str = "") -> asyncio.BufferedProtocol:
+        """The protocol object for a transport the host brings: its `connection_made` begins to serve it.
+
+        peer: what policies are told of the other end.
+        """
+        return ServerLink(self, tls=False, proxied=Peer(peer))
+
     def link_made(self, link: ServerLink) -> None:
         """A connection was accepted."""
         self._links[link] = None

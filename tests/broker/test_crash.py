@@ -15,6 +15,10 @@ from mqtt_core.codec import (
     PublishPacket,
     PubrecPacket,
     PubrelPacket,
+    SubackPacket,
+    SubscribePacket,
+    UnsubackPacket,
+    UnsubscribePacket,
     Will,
 )
 from tests.broker.dialogue import at, fleeting, ids, lasting, payloads, pub, seen
@@ -531,3 +535,20 @@ def test_an_exchange_cut_off_after_any_commit_ends_the_same(bulk, version, batch
     assert got == [b"x"]
     assert "complete" in progress
     assert not world.session("s").inflight
+
+
+def test_suback_and_unsuback_wait_for_what_they_say(world, version):
+    client = lasting(world, "c", version)
+    for packet, answer in (
+        (SubscribePacket(1, [at("a", 1)]), SubackPacket),
+        (UnsubscribePacket(2, ["a"]), UnsubackPacket),
+    ):
+        world.auto_commit = False
+        client.send(packet)
+        assert client.raw() == b""
+        commit(world)
+        assert [type(p) for p in client.received()] == [answer]
+        world.auto_commit = True
+        world.restart(crash=True)
+        assert ("a" in world.session("c").subscriptions) == (answer is SubackPacket)
+        client = back(world, "c", version)

@@ -12,4 +12,11 @@ from mqtt_core.testing.machines.session import SessionMachine
 from mqtt_core.testing.machines.topic_tree import TopicTreeMachine
 from mqtt_core.testing.machines.trie import TrieMachine
 
-__all__ = ["IncomingFlowMachine", "OutgoingFlowMachine", "RetainedMachine", "SessionMachine", "TopicTreeMachine", "TrieMachine"]
+__all__ = [
+    "IncomingFlowMachine",
+    "OutgoingFlowMachine",
+    "RetainedMachine",
+    "SessionMachine",
+    "TopicTreeMachine",
+    "TrieMachine",
+]

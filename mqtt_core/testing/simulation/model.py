@@ -37,7 +37,8 @@ class MessageModel:
 
     arrived, came: indices at which the broker first and last got it (0: not yet). arrivals, acks: how often it came and was answered.
     done: index of the answer to its last arrival, 0 while one is open. deadline: when it expires (inf: never), from its
-    last arrival. doubled: a second copy is in order. superseded: index at which it surely was retained no more.
+    last arrival. doubled: a second copy is in order. wills: how
+    often it may have been published as a will. superseded: index at which it surely was retained no more.
     """
 
     __slots__ = (
@@ -59,6 +60,7 @@ class MessageModel:
         "superseded",
         "topic",
         "will",
+        "wills",
     )
 
     def __init__(self, number: int, publisher: str, topic: str, payload: bytes, qos: int, retain: bool) -> None:
@@ -71,6 +73,7 @@ class MessageModel:
         self.expiry_s = -1
         self.content: str | None = None
         self.will = False
+        self.wills = 0
         self.arrived = 0
         self.came = 0
         self.arrivals = 0

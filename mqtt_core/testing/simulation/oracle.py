@@ -16,9 +16,11 @@ from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from mqtt_core.client.events import MessageReceived
 from mqtt_core.codec import ConnackPacket, ConnectPacket, DisconnectPacket
+from mqtt_core.testing.simulation.groups import Groups
 from mqtt_core.testing.simulation.model import (
     GONE,
     MAYBE,
@@ -32,6 +34,7 @@ from mqtt_core.testing.simulation.model import (
 )
 from mqtt_core.testing.simulation.schedule import Schedule
 from mqtt_core.testing.simulation.tap import Tap
+from mqtt_core.testing.simulation.wills import Wills
 from mqtt_core.testing.simulation.wire import Publish
 
 if TYPE_CHECKING:
@@ -70,6 +73,8 @@ class Oracle:
         self.sessions: dict[str, SessionModel] = {}
         self.taps: dict[str, Tap] = {}
         self.slots: dict[str, SlotModel] = {}
+        self.wills = Wills(self)
+        self.groups = Groups(self)
         self._filters: dict[str, dict[str, SessionModel]] = {}
         self._matching: dict[str, list[str]] = {}
         self._known_filters = 0
@@ -94,8 +99,11 @@ class Oracle:
 
     @staticmethod
     def number_of(payload: bytes) -> int:
-        """The number in a payload, 0 when it has none (a deletion of a retained message)."""
-        return int(payload[:NUMBER_DIGITS]) if payload else 0
+        """The number in a payload, 0 when it is empty (a deletion), below 0 when it is not one of the workload."""
+        digits = payload[:NUMBER_DIGITS]
+        if digits.isdigit():
+            return int(digits)
+        return -1 - crc32(payload) if payload else 0
 
     def published(self, tap: Tap, publish: Publish, topic: str) -> MessageModel | None:
         """A PUBLISH arrived at the broker."""
@@ -136,21 +144,30 @@ class Oracle:
     def charge(self, message: MessageModel, somebody: bool = True) -> None:
         """The broker has taken a message over: every session that was surely subscribed has a right to it."""
         for name in self._matching_filters(message.topic):
+            members = []
             for session in self._filters[name].values():
                 history = session.subscriptions.get(name)
                 if not history:
                     continue
                 subscription = history[-1]
-                if not subscription.covers(message) or subscription.share or session.present_at(self.schedule.now) != SURE:
+                if not subscription.covers(message) or session.present_at(self.schedule.now) != SURE:
                     continue
                 if subscription.no_local and message.publisher == session.client_id:
                     continue
                 if not somebody:
                     self.fault(f"{message!r}: answered 0x10, but {session.client_id} is subscribed to {name}")
-                if session.too_large(message):
+                if subscription.share:
+                    members.append(session)
+                elif session.too_large(message):
                     self.count("too large for a client")
                 elif min(message.qos, subscription.qos) and message.number not in session.seen:
                     session.owed[message.number] = 1
+            if members:
+                self.groups.charge(name, message, members)
+
+    def members(self, name: str) -> list[SessionModel]:
+        """Sessions that have subscribed to a filter."""
+        return list(self._filters.get(name, {}).values())
 
     def _matching_filters(self, topic: str) -> list[str]:
         if len(self._filters) != self._known_filters:
@@ -170,9 +187,12 @@ class Oracle:
             self.fault(f"{tap!r}: a message before CONNACK")
             return
         self.count(f"delivered qos {event.qos}")
-        if not event.payload:
+        if not event.payload or not event.topic.startswith(("t/", "s/")):
             return
-        message = self.messages[self.number_of(event.payload)]
+        number = self.number_of(event.payload)
+        if number not in self.messages:
+            self.fault(f"{session.client_id} got {event!r}, which nobody published")
+        message = self.messages[number]
         if event.topic != message.topic or event.payload != message.payload:
             self.fault(f"{session.client_id} got {event!r}, published was {message!r}")
         if session.version == 5 and event.properties.content_type != message.content:
@@ -195,6 +215,8 @@ class Oracle:
         if not event.retain and not message.will:
             self._check_order(session, message, event.qos)
         session.owed.pop(message.number, None)
+        if message.topic.startswith("s/"):
+            self.groups.delivered(session, message, event.qos)
 
     def _rights(self, session: SessionModel, message: MessageModel) -> list[SubscriptionModel]:
         rights = []
@@ -211,7 +233,11 @@ class Oracle:
         if event.qos == 0:
             session.seen_qos0[number] = None
         count = session.seen[number] = session.seen.get(number, 0) + 1
-        if count == 1 or message.doubled or message.will:
+        if message.will:
+            if count > message.wills * (1 if event.qos == 2 else session.connects) + self.crashes:
+                self.fault(f"{session.client_id} got the will {message!r} {count} times, due were {message.wills}")
+            return
+        if count == 1 or message.doubled:
             return
         if number in session.forgiven:
             self.count("doubled by a client's crash")
@@ -264,14 +290,15 @@ class Oracle:
             self.ended(older)
         self.taps[client_id] = tap
         session = self.sessions.get(client_id)
+        gone = packet.clean_start or session is None or session.present_at(now) == GONE
+        self.wills.returned(client_id, session_ends=gone)
         tap.session_before = session
         tap.expected = GONE if session is None or packet.clean_start else session.present_at(now)
         if session is not None:
             if packet.clean_start and session.state != GONE:
                 self.count("session discarded")
             if packet.clean_start or tap.expected == MAYBE:
-                session.doubt(self.index)
-                self.ended_index = self.index
+                self._doubt(session)
             elif tap.expected == GONE:
                 self._end(session)
 
@@ -319,15 +346,20 @@ class Oracle:
             if tap.session is not None:
                 tap.session.expiry_low = min(tap.session.expiry_low, expiry_s)
                 tap.session.expiry_high = expiry_s
-        self.ended(tap)
+        self.ended(tap, deleted=packet.reason_code == 0)
 
-    def ended(self, tap: Tap) -> None:
-        """The broker has surely noticed that a connection is over."""
+    def ended(self, tap: Tap, *, deleted: bool = False, crash: bool = False) -> None:
+        """The broker has surely noticed that a connection is over, or has crashed. deleted: its will is."""
         connect = tap.connect
         if connect is None or self.taps.get(connect.client_id) is not tap:
             return
         del self.taps[connect.client_id]
         tap.over = True
+        expiry_s = tap.session.expiry_high if tap.session is not None else 0
+        if crash:
+            self.wills.may_come(connect)
+        else:
+            self.wills.ended(tap, connect, deleted=deleted, expiry_s=expiry_s)
         if tap.session is None:
             self._unanswered(tap, connect)
         else:
@@ -340,13 +372,24 @@ class Oracle:
         if session.expiry_high == 0:
             self._end(session)
         elif session.expiry_low == 0:
-            session.doubt(self.index)
+            self._doubt(session)
         for slot in self.slots.values():
             slot.unsure = slot.unsure or len(slot.writes) > 1
 
     def _end(self, session: SessionModel) -> None:
+        self._members_left(session)
         session.end(self.index, self.schedule.now)
         self.ended_index = self.index
+
+    def _doubt(self, session: SessionModel) -> None:
+        self._members_left(session)
+        session.doubt(self.index)
+        self.ended_index = self.index
+
+    def _members_left(self, session: SessionModel) -> None:
+        for name in session.subscriptions:
+            if name.startswith("$share/"):
+                self.groups.left(name)
 
     def _unanswered(self, tap: Tap, connect: ConnectPacket) -> None:
         """A connection ended before its CONNACK left: the broker may have a session of it."""
@@ -356,7 +399,7 @@ class Oracle:
             session = self.sessions[connect.client_id] = SessionModel(connect.client_id, tap.version)
             session.state = MAYBE
         elif tap.expected != SURE:
-            session.doubt(self.index)
+            self._doubt(session)
         expiry_s = (connect.properties.session_expiry_interval or 0) if connect.version == 5 else NEVER
         if connect.version != 5 and connect.clean_start:
             expiry_s = 0
@@ -365,14 +408,15 @@ class Oracle:
         session.lost_low = min(session.lost_low, now)
         session.lost_high = now
         if session.expiry_low == 0:
-            session.doubt(self.index)
+            self._doubt(session)
 
     def crashed(self, stamp: float) -> None:
         """The broker's process is gone. stamp: newest time in its storage (epoch seconds)."""
         self.crashes += 1
         self.index += 1
+        self.wills.crashed(stamp)
         for tap in list(self.taps.values()):
-            self.ended(tap)
+            self.ended(tap, crash=True)
         for session in self.sessions.values():
             if not self.durable:
                 self._end(session)
@@ -413,6 +457,7 @@ class Oracle:
                     exempt += 1
                     continue
                 missing.append(f"{session.client_id} never got {message!r}")
+        missing += self.groups.missing()
         if missing:
             self.fault("; ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else ""))
         if exempt > server.dropped_total():
@@ -423,6 +468,8 @@ class Oracle:
         self._filters.setdefault(name, {})[session.client_id] = session
         history = session.subscriptions.setdefault(name, [])
         ending = [subscription for subscription in history if not subscription.ended]
+        if ending and name.startswith("$share/"):
+            self.groups.left(name)
         for subscription in ending:
             subscription.ending = subscription.ending or self.index
         return ending

@@ -86,6 +86,7 @@ class ClientDriver:
         apply: Callable[[Batch], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         self.settings = settings
+        self._ack_timeout_s = settings.ack_timeout_s
         self.clock = settings.clock
         if snapshot is not None and (behind := snapshot.stamp - self.clock()) > 0:
             clock = self.clock
@@ -120,9 +121,9 @@ class ClientDriver:
             waiter.set_exception(self.error)
             return
         self.waiters[token] = waiter
-        default = self.settings.ack_timeout_s
-        if timeout_s is None and default is not None:
-            self._timed[token] = self.clock() + default
+        if timeout_s is None and self._ack_timeout_s is not None:
+            # The core has just been told the time.
+            self._timed[token] = self.core.now + self._ack_timeout_s
 
     def expect_commit(self, waiter: Waiter) -> None:
         """Finish `waiter` when all that was done so far is in the store."""

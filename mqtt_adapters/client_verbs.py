@@ -1,6 +1,7 @@
 """What the verbs of the three clients have in common before anybody waits: filters, payloads, requests and responses.
 
-Law: nothing here waits, and nothing here knows an I/O style.
+Law: nothing here waits, and nothing here knows an I/O style. A request is told apart from others by its correlation
+data, which nobody else can guess; an answer that nobody waits for any more is dropped.
 """
 
 from __future__ import annotations

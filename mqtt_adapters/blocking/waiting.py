@@ -1,6 +1,7 @@
 """What a thread waits on: one result, set by another thread.
 
-Law: a waiter is finished once; what comes after that is ignored.
+Law: a waiter is finished once; what comes after that is ignored. Whoever gives up waiting changes nothing: the result
+finds a waiter that nobody looks at.
 """
 
 from __future__ import annotations

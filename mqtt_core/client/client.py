@@ -43,15 +43,12 @@ from mqtt_core.codec.packet import (
 )
 from mqtt_core.codec.properties import NO_PROPERTIES, Properties
 from mqtt_core.codec.reason_codes import DISCONNECT_BY_CLIENT
-from mqtt_core.codec.sender import check_disconnect
-from mqtt_core.codec.types import V311, PacketType, ReasonCode
+from mqtt_core.codec.types import PacketType, ReasonCode
 from mqtt_core.persistence.journal import Batch, Journal
 from mqtt_core.persistence.recovery import Snapshot
 from mqtt_core.session.connection import ALLOWED, CLIENT, CLOSED, CLOSING, OPEN
 
 __all__ = ["MqttClient"]
-
-_PINGREQ = b"\xc0\x00"
 
 
 class MqttClient:
@@ -110,6 +107,11 @@ class MqttClient:
     def client_id(self) -> str:
         """The client identifier in use: configured, or assigned by the server."""
         return self._state.session.client_id
+
+    @property
+    def now(self) -> float:
+        """The newest time an input has told (epoch seconds)."""
+        return self._state.now
 
     @property
     def connected(self) -> bool:
@@ -251,7 +253,7 @@ class MqttClient:
             return
         if link.phase != CLOSING:
             self._end(ReasonCode.UNSPECIFIED_ERROR, "the connection was closed by the peer", now)
-        self._silence()
+        self._state.link.silence()
         link.phase = CLOSED
 
     def handle_timer(self, now: float) -> None:
@@ -385,15 +387,12 @@ class MqttClient:
             self._connecting.on_connack(packet, now)
             return
         code = refusal_code(packet, self._state.config.version)
-        self._silence()
+        self._state.link.silence()
         self._end(code, "refused", now, properties=packet.properties, by_server=True, refused=True)
 
     def _on_disconnect(self, packet: DisconnectPacket, now: float) -> None:
-        if self._state.config.version == V311:
-            raise ProtocolError(ReasonCode.PROTOCOL_ERROR, "a 3.1.1 server sent DISCONNECT")
-        check_disconnect(packet, from_server=True)
-        self._silence()
-        reason = packet.properties.reason_string or "disconnected by the server"
+        reason = self._connecting.on_disconnect(packet)
+        self._state.link.silence()
         self._end(packet.reason_code, reason, now, properties=packet.properties, by_server=True)
 
     # -- time --------------------------------------------------------------------------------------------------------
@@ -405,15 +404,11 @@ class MqttClient:
                 # This side does not read, so the answer cannot have been seen.
                 link.last_received = now
             else:
-                self._silence()
+                self._state.link.silence()
                 self._end(ReasonCode.KEEP_ALIVE_TIMEOUT, "no answer to PINGREQ in time", now)
                 return
         if now >= link.ping_at():
-            # [MQTT-3.1.2-20 v5] [MQTT-3.1.2-23 v3.1.1]
-            link.outbox.send_now(_PINGREQ)
-            link.last_sent = now
-            if link.ping_sent == inf:
-                link.ping_sent = now
+            link.ping(now)
 
     # -- the end of a connection -------------------------------------------------------------------------------------
 
@@ -424,12 +419,6 @@ class MqttClient:
         if state.version5:
             state.send_packet(DisconnectPacket(code, Properties(reason_string=error.reason[:256])))
         self._end(code, error.reason, now)
-
-    def _silence(self) -> None:
-        """Nothing more goes out on this connection [MQTT-3.14.4-1 v5]."""
-        link = self._state.link
-        link.outbox.discard_held()
-        link.outbox.take(self._state.now)
 
     def _end(
         self,

@@ -21,7 +21,7 @@ from mqtt_core.codec.error import LocalProtocolError, ProtocolError
 from mqtt_core.codec.packet import AuthPacket, ConnackPacket, ConnectPacket, DisconnectPacket
 from mqtt_core.codec.properties import NO_PROPERTIES, Properties
 from mqtt_core.codec.reason_codes import DISCONNECT_BY_CLIENT
-from mqtt_core.codec.sender import check_auth
+from mqtt_core.codec.sender import check_auth, check_disconnect
 from mqtt_core.codec.types import V5, ReasonCode
 from mqtt_core.session.connection import AUTHENTICATING, NEW, OPEN
 from mqtt_core.session.packet_id import PACKET_ID_MAX
@@ -114,6 +114,13 @@ class Connecting:
         packet = DisconnectPacket(reason_code, properties)
         encode(packet, config.version)
         return packet
+
+    def on_disconnect(self, packet: DisconnectPacket) -> str:
+        """The server said goodbye; returns why, in words. Raises if it may not say that."""
+        if self.state.config.version != V5:
+            raise ProtocolError(ReasonCode.PROTOCOL_ERROR, "a 3.1.1 server sent DISCONNECT")
+        check_disconnect(packet, from_server=True)
+        return packet.properties.reason_string or "disconnected by the server"
 
     # -- CONNACK -----------------------------------------------------------------------------------------------------
 

@@ -41,6 +41,9 @@ _TOPICS_MAX: Final = 4096
 
 _NO_SECTION: Final = b"\x00"
 
+_HEAD_MAX: Final = 9
+"""Bytes of a PUBLISH around topic, property section and payload, at most."""
+
 
 class Sending:
     """Takes messages from the host, sends them, and says when they are over.
@@ -73,15 +76,23 @@ class Sending:
             self._check_properties(properties)
         if link.phase == OPEN:
             section = _NO_SECTION if properties is NO_PROPERTIES else encode_properties(properties, PUBLISH)
-            self._check_allowed(link, qos, retain, _size(name, payload, qos, section))
-            if qos == 0:
-                if not self.queued_qos0 and link.outbox.size < OUTBOX_BYTES_MAX:
-                    self._send(link, name, payload, 0, retain, False, 0, section)  # [MQTT-4.3.1-1]
-                    return 0
-            elif self._can_start(link):
-                out = self._outgoing(topic, payload, qos, retain, properties, now)
-                self._start(link, out, name, section)
-                return out.message.sequence
+            if (
+                not 0 <= qos <= link.maximum_qos
+                or (retain and not link.retain_available)
+                or len(name) + len(payload) + len(section) + _HEAD_MAX > link.packet_size_max
+            ):
+                self._check_allowed(link, qos, retain, _size(name, payload, qos, section))
+            if link.outbox.size < OUTBOX_BYTES_MAX:
+                if qos == 0:
+                    if not self.queued_qos0:
+                        self._send(link, name, payload, 0, retain, False, 0, section)  # [MQTT-4.3.1-1]
+                        return 0
+                else:
+                    flow = state.session.outgoing
+                    if not self.queue and flow.resend is None and len(flow.inflight) < flow.limit:
+                        out = self._outgoing(topic, payload, qos, retain, properties, now)
+                        self._start(link, out, name, section)
+                        return out.message.sequence
         elif not 0 <= qos <= 2:
             raise LocalProtocolError(f"QoS is 0, 1 or 2, not {qos}")
         return self._enqueue(topic, name, payload, qos, retain, properties, now)
@@ -118,11 +129,6 @@ class Sending:
             raise LocalProtocolError(
                 f"PUBLISH of {size} bytes, the server takes {link.packet_size_max}", ReasonCode.PACKET_TOO_LARGE
             )
-
-    def _can_start(self, link: Link) -> bool:
-        session = self.state.session
-        flow = session.outgoing
-        return flow.room() > 0 and not self.queue and flow.resend is None and link.outbox.size < OUTBOX_BYTES_MAX
 
     def _outgoing(
         self, topic: str, payload: bytes, qos: int, retain: bool, properties: Properties, now: float
@@ -298,7 +304,7 @@ class Sending:
             return True
         packet_id = session.outgoing.send(out)
         if state.durable:
-            # A message queued in memory alone is written now; one that was stored is written again with its identifier.
+            # Written now, or once more if it was stored while it waited: with its identifier.
             session.barrier = state.journal.enqueue(session.client_id, message, qos, out.retain, (), packet_id)
         self._send(link, name, message.payload, qos, out.retain, False, packet_id, section)
         return True

@@ -26,6 +26,8 @@ __all__ = ["PACKET_SIZE_LIMIT", "ClientState", "Link", "fitting"]
 PACKET_SIZE_LIMIT: Final = 268_435_455 + 5
 """Largest packet the format allows, in bytes."""
 
+_PINGREQ: Final = b"\xc0\x00"
+
 
 class Link:
     """One network connection, from `connect` to its end.
@@ -103,6 +105,18 @@ class Link:
         self.open_in -= outbox.credits_taken
         self.last_sent = now
         return chunks
+
+    def silence(self) -> None:
+        """Nothing more goes out on this connection [MQTT-3.14.4-1 v5]."""
+        self.outbox.discard_held()
+        self.outbox.take()
+
+    def ping(self, now: float) -> None:
+        """Send PINGREQ, past whatever waits for the storage."""
+        self.outbox.send_now(_PINGREQ)  # [MQTT-3.1.2-20 v5] [MQTT-3.1.2-23 v3.1.1]
+        self.last_sent = now
+        if self.ping_sent == inf:
+            self.ping_sent = now
 
     def ping_at(self) -> float:
         """When a PINGREQ is due: before the keep alive runs out on what was sent, or on what came."""

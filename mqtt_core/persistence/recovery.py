@@ -108,9 +108,22 @@ async def load(storage: Storage, progress: Progress | None = None) -> Snapshot:
     if progress is None:
         await storage.open()
         return await storage.load_snapshot()
-    tell = progress
-    await storage.open(lambda done, total: tell(done, 2 * total))
-    return await storage.load_snapshot(lambda done, total: tell(total + done, 2 * total))
+    await storage.open(_Half(progress, False).tell)
+    return await storage.load_snapshot(_Half(progress, True).tell)
+
+
+class _Half:
+    """Tells the progress of one of two passes as that of both."""
+
+    __slots__ = ("_progress", "_second")
+
+    def __init__(self, progress: Progress, second: bool) -> None:
+        self._progress = progress
+        self._second = second
+
+    def tell(self, done: int, total: int) -> None:
+        """So much of this pass is done."""
+        self._progress(total + done if self._second else done, 2 * total)
 
 
 class _Report:

@@ -20,9 +20,17 @@ author = "The mqtt-core authors"
 project_copyright = "2026, The mqtt-core authors"
 release = version = mqtt_core.__version__
 
-extensions = ["myst_parser"]
-exclude_patterns = ["_build", "_generate", "examples"]
-nitpicky = True
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build", "_generate", "examples", "concepts/*-table.md"]
+nitpicky = False  # annotations name types that are nobody's page: typing's, the loops', type variables
+default_role = "code"
+
+autodoc_default_options = {"members": True, "undoc-members": True, "show-inheritance": True}
+autodoc_member_order = "bysource"
+napoleon_use_ivar = True
+autodoc_typehints = "signature"
+autodoc_class_signature = "mixed"
+python_maximum_signature_line_length = 100
 
 myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
 myst_heading_anchors = 3

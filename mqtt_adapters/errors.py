@@ -2,7 +2,7 @@
 
 Law: every error knows the reason code, the reason in words, and the properties the server sent with it, so that nothing
 has to be parsed out of a text. All derive from `MqttError`, like the errors of the core; `LocalProtocolError` (the
-program asked for something the protocol does not allow) is raised as it is.
+program asked for something the protocol does not allow) is raised as it is::
 
     ClientError
         ConnectError            no connection: the network, TLS, or a timeout

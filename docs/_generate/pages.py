@@ -2,6 +2,8 @@
 
 concepts/topics-table.md    from tests/topic_matcher/table.py, the table that every matcher is tested with
 concepts/limits-table.md    from the fields of BrokerConfig
+programs.md                 from the parsers of the programs
+modules.md                  from the source: imports, docstrings, signatures, tests
 conformance.md              from tests/spec, the tags of the core and the marks of the tests
 """
 
@@ -10,6 +12,7 @@ from __future__ import annotations
 from dataclasses import fields
 from pathlib import Path
 
+from _generate import modules, programs
 from mqtt_core.broker import BrokerConfig
 from tests.spec.conformance import page, survey
 from tests.topic_matcher.table import TABLE
@@ -21,6 +24,8 @@ def write(docs: Path) -> None:
     """Write every generated page."""
     (docs / "concepts" / "topics-table.md").write_text(NOTE + topics(), encoding="utf-8")
     (docs / "concepts" / "limits-table.md").write_text(NOTE + limits(), encoding="utf-8")
+    (docs / "programs.md").write_text(NOTE + programs.page(), encoding="utf-8")
+    (docs / "modules.md").write_text(NOTE + modules.page(), encoding="utf-8")
     (docs / "conformance.md").write_text(NOTE + page(survey()), encoding="utf-8")
 
 

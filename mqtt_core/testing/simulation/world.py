@@ -14,6 +14,7 @@ from random import Random
 from mqtt_core.broker import BrokerConfig
 from mqtt_core.testing.simulation.client import Client, make_config
 from mqtt_core.testing.simulation.faults import Faults
+from mqtt_core.testing.simulation.hostile import Hostile
 from mqtt_core.testing.simulation.links import Link, Weather
 from mqtt_core.testing.simulation.options import Options
 from mqtt_core.testing.simulation.oracle import Oracle
@@ -67,6 +68,9 @@ class World:
             storage = SimStorage(rng, rows=options.storage == "rows", commit_s=options.commit_s)
         self.server = Server(self, _broker_config(options), storage, Random(f"broker/{options.seed}"))
         self.clients: list[Client] = []
+        self.hostile = [
+            Hostile(self, f"hostile{i}", Random(f"hostile/{options.seed}/{i}")) for i in range(options.hostile)
+        ]
         self.faults = Faults(self)
 
     # -- the phases ------------------------------------------------------------------------------------------------------
@@ -80,6 +84,8 @@ class World:
         for client in self.clients:
             client.start()
             self.schedule.at(self.schedule.now, self.workload.act, client)
+        for hostile in self.hostile:
+            self.schedule.at(self.schedule.now, hostile.act)
         self.faults.start()
         self.schedule.run(EPOCH + 1e9, self.options.steps)
         self.transcript.note(self.schedule.now, "world", "heals")
@@ -103,6 +109,8 @@ class World:
         """No fault any more; everybody comes back."""
         self.workload.active = False
         self.faults.stop()
+        for hostile in self.hostile:
+            hostile.stop()
         if self.server.broker is None:
             self.server.start()
         for client in self.clients:
@@ -180,7 +188,7 @@ class World:
 
     def connection_over(self, client_id: str, reason_code: int, reason: str) -> None:
         """The broker says that a connection is over: no client of the workload may be the cause."""
-        if client_id.startswith("c") and reason not in _EXPECTED_REASONS:
+        if client_id.startswith("c") and client_id[1:].isdigit() and reason not in _EXPECTED_REASONS:
             self.oracle.fault(f"the broker dropped {client_id}: {reason_code:#04x} {reason}")
 
 

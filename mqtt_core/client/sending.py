@@ -106,9 +106,7 @@ class Sending:
         return name
 
     def _check_properties(self, properties: Properties) -> None:
-        if not properties:
-            return
-        if not self.state.version5:
+        if properties and not self.state.version5:
             raise LocalProtocolError("3.1.1 has no properties")
         if properties.subscription_identifiers:
             raise LocalProtocolError("a client publishes no subscription identifier")  # [MQTT-3.3.4-6 v5]
@@ -245,11 +243,9 @@ class Sending:
         return state.durable and (state.link.phase == OPEN or state.config.offline is OfflinePolicy.PERSIST)
 
     def drain(self, now: float) -> None:
-        """Send what waits, as quota, outbox and slice allow: resends, then the queue."""
+        """Send what waits on an open connection, as quota, outbox and slice allow: resends, then the queue."""
         state = self.state
         link = state.link
-        if link.phase != OPEN:
-            return
         flow = state.session.outgoing
         for _ in range(SLICE_MAX):
             if link.outbox.size >= OUTBOX_BYTES_MAX:
@@ -405,7 +401,8 @@ class Sending:
             if isinstance(entry, Outgoing):
                 flow.forget(packet_id)
                 again.append(entry)
-            elif isinstance(entry, Released):
+            else:
+                assert isinstance(entry, Released)  # requests were taken back when their connection ended
                 flow.forget(packet_id)
                 self.finished(entry, 0, NO_PROPERTIES)
                 completed += 1

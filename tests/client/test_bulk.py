@@ -61,6 +61,7 @@ def frame(row, version):
 
 
 frames = st.one_of(
+    st.sampled_from([b"\x30\x06\x00\x03\xff\xff\xff\x00", b"\x30\x06\x00\x03a+b\x00", b"\x30\x06\x00\x03a\x00b\x00"]),
     publishes,
     st.integers(1, 9).map(lambda i: b"\x40\x02" + i.to_bytes(2, "big")),
     st.sampled_from(

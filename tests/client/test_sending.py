@@ -438,6 +438,33 @@ def test_nothing_more_is_sent_than_the_outbox_may_hold():
     assert [p.payload[:4] for p in wire.sent()] == [b"xxxx", b"last"]
 
 
+def test_a_queue_of_large_messages_stops_at_a_full_outbox():
+    wire = Wire(maximum_packet_size=2**20)
+    for n in range(20):
+        wire.publish("t", bytes([n]) * 1_000_000, qos=n % 2)
+    wire.open()
+    assert 8_000_000 < wire.client.outbox_bytes < 10_000_000
+    assert wire.client.next_deadline() != wire.now
+    seen = []
+    wire.client.handle_timer(wire.now)
+    while packets := wire.client.data_to_send():
+        seen += [packet[-1] for packet in packets]
+        wire.client.handle_timer(wire.now)
+    assert seen == list(range(20))
+
+
+def test_properties_that_say_nothing_are_no_properties():
+    wire, old = opened(), opened(4)
+    wire.publish("t", b"p", properties=Properties())
+    old.publish("t", b"p", properties=Properties())
+    assert wire.raw() == b"\x30\x05\x00\x01t\x00p"
+    assert old.raw() == b"\x30\x04\x00\x01tp"
+    waiting = Wire()
+    waiting.publish("t", b"p", properties=Properties(content_type="x"))
+    waiting.open()
+    assert waiting.sent()[0].properties == Properties(content_type="x")
+
+
 def test_bytes_like_payloads_are_copied():
     wire = opened()
     data = bytearray(b"abc")

@@ -14,11 +14,12 @@ import os
 import signal
 import ssl
 import sys
-from collections.abc import Coroutine
-from typing import Any, Final
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final, cast
 
 from mqtt_adapters.asyncio import Client
-from mqtt_adapters.bin.arguments import EXIT_ERROR, Parser, port_number, say
+from mqtt_adapters.bin.arguments import EXIT_ERROR, Parser, fail, port_number, say
+from mqtt_adapters.bin.property_flags import PropertyFlags, add_property_flag
 from mqtt_adapters.client_settings import ClientOptions
 from mqtt_adapters.config import no_password
 from mqtt_adapters.errors import ConnectRefused, reason_name
@@ -31,6 +32,7 @@ __all__ = [
     "add_connection_flags",
     "debug",
     "make_client",
+    "parse_flags",
     "quality",
     "run_program",
     "seconds",
@@ -128,9 +130,24 @@ def add_connection_flags(parser: Parser) -> None:
     will.add_argument("--will-qos", metavar="QOS", type=quality, default=0, help="its QoS")
     will.add_argument("--will-retain", action="store_true", help="it is retained")
 
+    add_property_flag(parser)
+
     talk = parser.add_argument_group("what is said on stderr")
     talk.add_argument("-d", "--debug", action="store_true", help="every event of the connection")
     talk.add_argument("--quiet", action="store_true", help="no errors")
+
+
+def parse_flags(parser: Parser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line; `properties` of the result is what was given with ``-D``."""
+    properties = PropertyFlags()
+    try:
+        rest = properties.take(sys.argv[1:] if argv is None else argv)
+    except ValueError as error:
+        fail(parser.prog, error)
+    namespace = parser.parse(rest)
+    namespace.properties = properties
+    namespace.topics += namespace.topic
+    return namespace
 
 
 # ---------------------------------------------------------------------------------------------------------- client
@@ -164,6 +181,9 @@ def make_client(namespace: argparse.Namespace, *, manual_ack: bool = False) -> C
         "tls": _tls(namespace),
         "manual_ack": manual_ack,
     }
+    properties: PropertyFlags = namespace.properties
+    if properties.given and namespace.protocol_version != V5:
+        raise ValueError("-D needs protocol version 5")
     if namespace.protocol_version == V5:
         for_ever = _FOR_EVER if namespace.disable_clean_session else 0
         options["session_expiry_s"] = for_ever if namespace.session_expiry is None else namespace.session_expiry
@@ -175,16 +195,17 @@ def make_client(namespace: argparse.Namespace, *, manual_ack: bool = False) -> C
         options["username"] = namespace.username
     if namespace.password is not None:
         options["password"] = namespace.password
-    return Client(host, port, **options)
+    return Client(host, port, **cast("ClientOptions", {**options, **properties.connect}))
 
 
 def _will(namespace: argparse.Namespace) -> Will | None:
+    properties = namespace.properties.of("will")
     if namespace.will_topic is None:
-        if namespace.will_payload is not None or namespace.will_qos or namespace.will_retain:
+        if namespace.will_payload is not None or namespace.will_qos or namespace.will_retain or properties:
             raise ValueError("a will needs --will-topic")
         return None
     payload = (namespace.will_payload or "").encode()
-    return Will(namespace.will_topic, payload, namespace.will_qos, namespace.will_retain)
+    return Will(namespace.will_topic, payload, namespace.will_qos, namespace.will_retain, properties)
 
 
 def _tls(namespace: argparse.Namespace) -> ssl.SSLContext | None:

@@ -22,11 +22,13 @@ from mqtt_adapters.bin.client_arguments import (
     add_connection_flags,
     debug,
     make_client,
+    parse_flags,
     quality,
     run_program,
     seconds,
     whole_number,
 )
+from mqtt_adapters.bin.output_format import MessageFormat
 from mqtt_adapters.errors import SubscribeError
 from mqtt_core.client import MessageReceived
 from mqtt_core.codec import MqttError
@@ -44,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         client = make_client(namespace, manual_ack=True)
         if not (namespace.topics or namespace.unsubscribe):
             raise ValueError("which topic? (-t TOPIC)")
+        namespace.write = MessageFormat(namespace.output_format).write if namespace.output_format else _payload
+        namespace.properties.of("subscribe")
         namespace.filter_out = [TopicFilter(pattern) for pattern in namespace.filter_out]
     except (MqttError, OSError, ValueError) as error:
         fail(PROGRAM, error)
@@ -71,10 +75,16 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     how_long.add_argument("-E", "--exit-after-subscribe", action="store_true", help="exit when subscribed")
     output = parser.add_argument_group("output")
     output.add_argument("-v", "--verbose", action="store_true", help="write the topic in front of each message")
+    output.add_argument("-F", "--output-format", metavar="FORMAT",
+                        help="as mosquitto_sub's, such as '%%t %%q %%p' or '%%j'")  # fmt: skip
+    output.add_argument("--json", action="store_true", help="each message as a line of JSON, the same as -F %%j")
     output.add_argument("-N", "--no-newline", action="store_true", help="no end of line behind a message")
     add_connection_flags(parser)
-    namespace = parser.parse(argv)
-    namespace.topics += namespace.topic
+    namespace = parse_flags(parser, argv)
+    if namespace.json:
+        namespace.output_format = "%j"
+    elif namespace.output_format is None and namespace.verbose:
+        namespace.output_format = "%t %p"
     return namespace
 
 
@@ -99,11 +109,12 @@ async def _consume(client: Client, namespace: argparse.Namespace) -> int:
 async def _subscribe(client: Client, namespace: argparse.Namespace) -> bool:
     """Subscribe to what was asked for; a topic that is refused is told, and only if all are the program ends."""
     if namespace.unsubscribe:
-        await client.unsubscribe(namespace.unsubscribe)
+        await client.unsubscribe(namespace.unsubscribe, properties=namespace.properties.of("unsubscribe"))
     if not namespace.topics:
         return True
     try:
-        await client.subscribe(namespace.topics, namespace.qos)
+        properties = namespace.properties.of("subscribe")
+        await client.subscribe(namespace.topics, namespace.qos, properties=properties)
     except SubscribeError as error:
         if not namespace.quiet:
             say(PROGRAM, error)
@@ -121,11 +132,12 @@ async def _write_messages(client: Client, namespace: argparse.Namespace) -> None
             break
         unflushed.append(message)
         if _is_wanted(message, namespace):
-            if namespace.verbose:
-                out.write(message.topic.encode() + b" ")
-            out.write(message.payload)
-            if not namespace.no_newline:
-                out.write(b"\n")
+            try:
+                line = namespace.write(message)
+            except ValueError as error:
+                say(PROGRAM, error)
+            else:
+                out.write(line if namespace.no_newline else line + b"\n")
             if left is not None:
                 left -= 1
         if left == 0 or not len(messages) or len(unflushed) >= UNFLUSHED_MAX:
@@ -136,6 +148,10 @@ async def _write_messages(client: Client, namespace: argparse.Namespace) -> None
             unflushed.clear()
         if left == 0:
             break
+
+
+def _payload(message: MessageReceived) -> bytes:
+    return message.payload
 
 
 def _is_wanted(message: MessageReceived, namespace: argparse.Namespace) -> bool:

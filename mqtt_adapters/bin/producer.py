@@ -25,12 +25,13 @@ from mqtt_adapters.bin.client_arguments import (
     add_connection_flags,
     debug,
     make_client,
+    parse_flags,
     quality,
     run_program,
     seconds,
     whole_number,
 )
-from mqtt_core.codec import MqttError
+from mqtt_core.codec import MqttError, Properties
 
 PROGRAM: Final = "mqtt-producer"
 STDIN: Final = 0
@@ -46,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         client = make_client(namespace)
         if not namespace.topics:
             raise ValueError("which topic? (-t TOPIC)")
+        namespace.properties.of("publish")
     except (MqttError, OSError, ValueError) as error:
         fail(PROGRAM, error)
     return run_program(PROGRAM, namespace, _produce(client, namespace))
@@ -73,9 +75,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     what.add_argument("-M", "--max-inflight", metavar="N", type=whole_number, default=1000,
                       help="QoS 1 and 2 messages under way at a time (default 1000)")  # fmt: skip
     add_connection_flags(parser)
-    namespace = parser.parse(argv)
-    namespace.topics += namespace.topic
-    return namespace
+    return parse_flags(parser, argv)
 
 
 async def _produce(client: Client, namespace: argparse.Namespace) -> int:
@@ -117,13 +117,14 @@ class _Publisher:
         self._topics: list[str] = namespace.topics
         self._qos: int = namespace.qos
         self._retain: bool = namespace.retain
+        self._properties: Properties = namespace.properties.of("publish")
         self._max: int = namespace.max_inflight
         self._under_way: set[asyncio.Task[object]] = set()
 
     async def publish(self, payload: bytes) -> None:
         """Publish to every topic; waits while too much is under way."""
         for topic in self._topics:
-            work = self._client.publish(topic, payload, qos=self._qos, retain=self._retain)
+            work = self._client.publish(topic, payload, qos=self._qos, retain=self._retain, properties=self._properties)
             if self._qos == 0:
                 await work
                 continue

@@ -78,7 +78,7 @@ def reach(edges: dict[str, set[str]], name: str) -> set[str]:
 
 def picture(edges: dict[str, set[str]]) -> str:
     """The graph as SVG, lowest packages at the bottom."""
-    depth = {name: 0 for name in PACKAGES}
+    depth = dict.fromkeys(PACKAGES, 0)
     for _ in PACKAGES:
         for name, targets in edges.items():
             depth[name] = max([depth[target] + 1 for target in targets], default=0)
@@ -91,9 +91,9 @@ def picture(edges: dict[str, set[str]]) -> str:
     }
     high = len(rows) * (HEIGHT + GAP_Y)
     lines = [
-        f'<svg viewBox="0 0 {wide} {high}" style="max-width:100%" role="img" aria-label="Which package imports which" '
+        f'<svg viewBox="0 0 {wide} {high}" style="max-width:100%" role="img" aria-label="Which package imports which"',
         'font-family="monospace" font-size="12" fill="none" stroke="currentColor">',
-        '<defs><marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
+        '<defs><marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto">',
         '<path d="M0,0 L8,4 L0,8 z" fill="currentColor" stroke="none"/></marker></defs>',
     ]
     for name, targets in edges.items():

@@ -13,7 +13,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from _generate import modules, programs
-from mqtt_core.broker import BrokerConfig
+from mqtt_core.broker import BrokerConfig, Counters
 from tests.spec.conformance import page, survey
 from tests.topic_matcher.table import TABLE
 
@@ -50,13 +50,46 @@ def topics() -> str:
     return "\n".join(lines) + "\n"
 
 
+COUNTED = {
+    "max_connections": "connections_refused",
+    "connect_packet_size_max": "connections_refused",
+    "max_packet_size": "protocol_errors",
+    "connect_timeout_s": "connections_refused",
+    "send_timeout_s": "send_timeouts",
+    "keep_alive_max_s": "keep_alive_timeouts",
+    "receive_maximum": "protocol_errors",
+    "inflight_max": "queued_messages",
+    "queue_messages_max": "dropped_queue",
+    "queue_bytes_max": "dropped_queue",
+    "all_queues_bytes_max": "dropped_queue",
+    "outbox_bytes_max": "dropped_outbox",
+    "topic_alias_maximum": "protocol_errors",
+    "retained_messages_max": "dropped_retained",
+    "retained_bytes_max": "dropped_retained",
+    "sessions_max": "connections_refused",
+    "session_expiry_max_s": "sessions_expired",
+    "session_expiry_v311_s": "sessions_expired",
+    "local_queue_max": "dropped_local",
+    "events_max": "events_dropped",
+    "maximum_qos": "protocol_errors",
+}
+"""Where what a limit does is counted. The others pause, or answer the client that asked for too much."""
+
+
 def limits() -> str:
-    """Name, default, unit and meaning of every setting of the core."""
-    lines = ["| setting | default | unit | meaning |", "|---|---:|---|---|"]
-    lines += [
-        f"| `{item.name}` | {shown(item.default)} | {item.metadata['unit']} | {item.metadata['help']} |"
-        for item in fields(BrokerConfig)
+    """Name, default, unit, meaning and counter of every setting of the core."""
+    counters = Counters().as_dict()
+    settings = {item.name: item for item in fields(BrokerConfig)}
+    assert set(COUNTED) <= set(settings), "a setting that is gone"
+    assert set(COUNTED.values()) <= set(counters), "a counter that is gone"
+    lines = [
+        "| setting | default | unit | what it bounds; what happens at the bound | counter |",
+        "|---|---:|---|---|---|",
     ]
+    for name, item in settings.items():
+        counter = f"`{COUNTED[name]}`" if name in COUNTED else ""
+        meaning = item.metadata["help"]
+        lines.append(f"| `{name}` | {shown(item.default)} | {item.metadata['unit']} | {meaning} | {counter} |")
     return "\n".join(lines) + "\n"
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from mqtt_core.codec.types import PUBCOMP_FRAMES, PUBREL_FRAMES, V5
 from mqtt_core.session.message import Outgoing
 from mqtt_core.session.qos import Released
+from mqtt_core.session.session import Session
 
 if TYPE_CHECKING:
     from mqtt_core.broker.handler import ClientHandler
@@ -20,6 +21,7 @@ PUBACK: Final = 0x40
 PUBREC: Final = 0x50
 PUBREL: Final = 0x62
 PUBCOMP: Final = 0x70
+_PUBLISH_QOS1: Final = 0x32
 _NOT_STORED: Final = Released(0)
 
 
@@ -34,6 +36,8 @@ def finish_run(handler: ClientHandler, chunk: bytes, pos: int, size: int) -> int
     stored = session.stored
     start = pos
     first = chunk[pos]
+    if first == PUBACK and size - pos > 4:
+        pos = _finish_frames(handler, session, chunk, pos, size)
     while pos + 4 <= size and chunk[pos] == first and chunk[pos + 1] == 2:
         packet_id = chunk[pos + 2] << 8 | chunk[pos + 3]
         entry = inflight.get(packet_id)
@@ -51,6 +55,32 @@ def finish_run(handler: ClientHandler, chunk: bytes, pos: int, size: int) -> int
         pos += 4
     _count_acks(handler, (pos - start) >> 2)
     return pos
+
+
+def _finish_frames(handler: ClientHandler, session: Session, chunk: bytes, pos: int, size: int) -> int:
+    """A run of PUBACK for messages that are mere frames of QoS 1; any other ends it before its first one."""
+    count = (size - pos) >> 2
+    heads = chunk[pos : pos + 4 * count : 4]
+    count -= len(heads.lstrip(b"\x40"))
+    lengths = chunk[pos + 1 : pos + 4 * count : 4]
+    count -= len(lengths.lstrip(b"\x02"))
+    stop = pos + 4 * count
+    ids = [high << 8 | low for high, low in zip(chunk[pos + 2 : stop : 4], chunk[pos + 3 : stop : 4], strict=True)]
+    inflight = session.inflight
+    for packet_id in ids:
+        entry = inflight.get(packet_id)
+        if not isinstance(entry, bytes) or entry[0] != _PUBLISH_QOS1:
+            return pos
+    if len(set(ids)) < count:
+        return pos
+    if count == len(inflight):
+        inflight.clear()
+    else:
+        for packet_id in ids:
+            del inflight[packet_id]
+    if session.stored:
+        handler.state.sender.finish_run(session, ids)
+    return stop
 
 
 def release_run(handler: ClientHandler, chunk: bytes, pos: int, size: int) -> int:

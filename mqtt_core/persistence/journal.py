@@ -212,31 +212,49 @@ class Journal:
         rows.sizes.append(size + 16)
         return self.barrier
 
-    def enqueue_frame(
-        self, client_id: str, sequence: int, version: int, frame: bytes, packet_id: int, qos: int
+    def enqueue_frames(
+        self, client_id: str, sequence: int, version: int, frames: list[bytes], packet_ids: list[int], qos: int
     ) -> int:
-        """The bulk path's `enqueue`: the body is a whole PUBLISH frame of a publisher, as received.
+        """The bulk path's `enqueue`, for a run of messages: each body is a whole PUBLISH frame, as received.
 
-        Of the frame only topic, properties and payload count: it has no RETAIN, no topic alias and no Message Expiry
-        Interval; its DUP, QoS and packet identifier mean nothing. version: 4 or 5, of the frame.
+        Of a frame only topic, properties and payload count: it has no RETAIN, no topic alias and no Message Expiry
+        Interval; its DUP, QoS and packet identifier mean nothing. version: 4 or 5, of the frames. sequence: of the
+        first one; the others follow it. packet_ids: one for each frame that is written; more frames are left out.
         """
         if not self.enabled:
             return 0
-        rows = self._clients.get(client_id)
-        if rows is None:
-            rows = self._rows(client_id)
-        if sequence in self._written:
-            self._words += (rows.base | packet_id << 16 | qos << 8 | ENTRY, sequence)
-            size = 16
-        else:
-            self._written[sequence] = None
-            size = len(frame)
-            head = _FRAME_V5[qos] if version == V5 else _FRAME_V311[qos]
-            self._words += (rows.base | packet_id << 16 | head, sequence, size)
-            self._bodies.append(frame)
-            size += RECORD_BYTES
-        rows.keys.append(sequence)
-        rows.sizes.append(size)
+        rows = self._rows(client_id)
+        words = self._words
+        written = self._written
+        base = rows.base
+        entry = base | qos << 8 | ENTRY
+        head = base | (_FRAME_V5[qos] if version == V5 else _FRAME_V311[qos])
+        sizes = rows.sizes
+        rows.keys.extend(range(sequence, sequence + len(packet_ids)))
+        for index, packet_id in enumerate(packet_ids):
+            if sequence in written:
+                words += (entry | packet_id << 16, sequence)
+                sizes.append(16)
+            else:
+                written[sequence] = None
+                frame = frames[index]
+                words += (head | packet_id << 16, sequence, len(frame))
+                self._bodies.append(frame)
+                sizes.append(len(frame) + RECORD_BYTES)
+            sequence += 1
+        return self.barrier
+
+    def dequeue_run(self, client_id: str, sequences: list[int]) -> int:
+        """`dequeue` for many entries."""
+        if not self.enabled:
+            return 0
+        rows = self._rows(client_id)
+        head = rows.base | DEQUEUE
+        words = self._words
+        for sequence in sequences:
+            words += (head, sequence)
+        rows.keys.extend(sequences)
+        rows.sizes.extend([0] * len(sequences))
         return self.barrier
 
     def assign(self, client_id: str, sequence: int, packet_id: int) -> int:

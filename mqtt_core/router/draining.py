@@ -76,28 +76,36 @@ def _send_frames(
     sender: Sender, session: Session, sink: Outbox, queue: deque[Outgoing | bytes], limit: int
 ) -> int:
     """Send the frames at the head of the queue, each with an identifier of its own; returns how many were taken."""
-    flow = session.outgoing
     counters = sender.counters
-    chunks: list[bytes] = []
-    room = min(flow.room(), limit)
+    version = session.version
+    room = min(session.outgoing.room(), limit)
     space = sender.outbox_bytes_max - sink.size
-    taken = content = 0
+    frames: list[bytes] = []
+    taken = content = length = size = 0
     while taken < room and space > 0 and queue:
         frame = queue[0]
         if not isinstance(frame, bytes):
             break
         queue.popleft()
         taken += 1
-        content += content_size(frame, session.version)
-        if session.packet_size_max and len(frame) > session.packet_size_max:
+        if len(frame) != length:
+            length = len(frame)
+            size = content_size(frame, version)
+        content += size
+        if session.packet_size_max and length > session.packet_size_max:
             counters.dropped_too_large += 1  # [MQTT-3.1.2-25 v5]
             continue
-        packet_id = flow.send(frame)
-        at = id_offset(frame)
-        chunks += (frame[:at], PACKET_ID[packet_id], frame[at + 2 :])
-        space -= len(frame)
-        counters.publish_sent += 1
-        counters.publish_bytes_sent += len(frame) - at - (3 if session.version == V5 else 2)
+        frames.append(frame)
+        space -= length
+    chunks: list[bytes] = []
+    head = b""
+    for frame, packet_id in zip(frames, session.outgoing.send_run(frames, []), strict=True):
+        if not head or not frame.startswith(head):
+            head = frame[: id_offset(frame)]
+        at = len(head)
+        chunks += (head, PACKET_ID[packet_id], frame[at + 2 :])
+        counters.publish_bytes_sent += len(frame) - at - (3 if version == V5 else 2)
+    counters.publish_sent += len(frames)
     sender.queues.taken(session, taken, content)
     if chunks:
         sender.send_frame(sink, b"".join(chunks), session.barrier)

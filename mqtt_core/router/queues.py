@@ -54,11 +54,28 @@ class SessionQueues:
             )
         self._append(session, out, size)
 
-    def enqueue_frame(self, session: Session, frame: bytes, now: float) -> None:
-        """A plain QoS 1/2 frame waits as it came, for a session that is not stored and speaks the frame's version."""
-        size = content_size(frame, session.version)
-        if self._has_room(session, size, now):
-            self._append(session, frame, size)
+    def enqueue_frames(self, session: Session, frames: list[bytes], now: float) -> None:
+        """Plain QoS 1/2 frames of one size wait as they came; the session is not stored and speaks their version."""
+        size = content_size(frames[0], session.version)
+        count = len(frames)
+        counters = self._counters
+        if (
+            session.queued() + count > self.messages_max
+            or session.queue_bytes + count * size > self.bytes_max
+            or counters.queued_bytes + count * size > self.all_bytes_max
+        ):
+            for frame in frames:
+                if self._has_room(session, size, now):
+                    self._append(session, frame, size)
+            return
+        if session.queue is None:
+            session.queue = deque()
+        session.queue.extend(frames)
+        session.queue_bytes += count * size
+        counters.queued_bytes += count * size
+        counters.queued_messages += count
+        session.direct = False
+        session.dropping = False
 
     def taken(self, session: Session, count: int, size: int) -> None:
         """Keep the books: `count` messages of `size` bytes together have left the head of the queue."""

@@ -220,6 +220,24 @@ class Sender:
         self.sequence += 1
         return self.sequence
 
+    def next_sequences(self, count: int) -> int:
+        """Numbers for `count` new messages in a row; returns the first."""
+        first = self.sequence + 1
+        self.sequence += count
+        return first
+
+    def store_run(
+        self, session: Session, sequence: int, version: int, frames: list[bytes], ids: list[int], qos: int
+    ) -> None:
+        """Write PUBLISH frames that a stored session took into flight: numbers from `sequence`, one for each of `ids`.
+
+        frames: at least as many as ids. version, qos: theirs.
+        """
+        session.barrier = self.journal.enqueue_frames(session.client_id, sequence, version, frames, ids, qos)
+        if session.sequences is None:
+            session.sequences = {}
+        session.sequences.update(zip(ids, range(sequence, sequence + len(ids)), strict=True))
+
     def renumbered(self, message: Message) -> Message:
         """A copy of a message with the next number."""
         return Message(
@@ -237,6 +255,12 @@ class Sender:
         """The client has acknowledged a message (or it was given up): the journal forgets it."""
         if session.stored:
             session.barrier = self.journal.dequeue(session.client_id, self.sequence_of(session, packet_id, entry))
+
+    def finish_run(self, session: Session, packet_ids: list[int]) -> None:
+        """`finished` for messages of a stored session whose entries were mere frames."""
+        numbers = session.sequences
+        sequences = [numbers.pop(packet_id, 0) for packet_id in packet_ids] if numbers is not None else []
+        session.barrier = self.journal.dequeue_run(session.client_id, sequences)
 
     def sequence_of(self, session: Session, packet_id: int, entry: object) -> int:
         """The journal's number of an in-flight entry; a number kept beside a mere frame is taken out."""

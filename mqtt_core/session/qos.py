@@ -23,7 +23,7 @@ from typing import Final
 from mqtt_core.codec.error import ProtocolError
 from mqtt_core.codec.types import ReasonCode
 from mqtt_core.session.message import Outgoing
-from mqtt_core.session.packet_id import PacketIdAllocator
+from mqtt_core.session.packet_id import PACKET_ID_MAX, PacketIdAllocator
 
 __all__ = ["ABSENT", "IncomingFlow", "OutgoingFlow", "Qos1State", "Qos2State", "Released"]
 
@@ -103,6 +103,26 @@ class OutgoingFlow:
         # [MQTT-4.3.2-1] [MQTT-4.3.2-3 v5] [MQTT-4.3.3-1] [MQTT-4.3.3-3 v5]
         self.inflight[packet_id] = entry
         return packet_id
+
+    def send_run(self, frames: list[bytes], wanted: list[int]) -> list[int]:
+        """`send` for PUBLISH frames in a row; returns their identifiers. There has to be room for all of them.
+
+        wanted: the identifiers they should get where those are free, side by side; empty for none.
+        """
+        inflight = self.inflight
+        last = self.ids.last
+        used: list[int] = []
+        for index, frame in enumerate(frames):
+            packet_id = wanted[index] if wanted else 0
+            if not packet_id or packet_id in inflight:
+                packet_id = last + 1
+                while packet_id in inflight or packet_id > PACKET_ID_MAX:
+                    packet_id = packet_id + 1 if packet_id < PACKET_ID_MAX else 1
+                last = packet_id
+            inflight[packet_id] = frame
+            used.append(packet_id)
+        self.ids.last = last
+        return used
 
     def reserve(self) -> int:
         """Take an identifier for a SUBSCRIBE or UNSUBSCRIBE; it does not use up send quota."""

@@ -475,7 +475,7 @@ def test_the_file_stays_within_its_bound(tmp_path):
         for _ in range(1000):
             for _ in range(15):
                 sequence += 1
-                journal.enqueue_frame("busy", sequence, 4, frame, 1, 1)
+                journal.enqueue_frames("busy", sequence, 4, [frame], [1], 1)
                 journal.dequeue("busy", sequence - 15)
             await commit()
         snapshot = await store.load_snapshot()

@@ -37,11 +37,12 @@ def every_verb(journal):
         "store_session": lambda: journal.store_session(Live()),
         "delete_session": lambda: journal.delete_session("d"),
         "enqueue": lambda: journal.enqueue("c", message(1), 1, False, ()),
-        "enqueue_frame": lambda: journal.enqueue_frame("c", 2, 4, frame(), 1, 1),
+        "enqueue_frames": lambda: journal.enqueue_frames("c", 2, 4, [frame()], [1], 1),
         "enqueue_released": lambda: journal.enqueue_released("c", 3, 2, 2),
         "assign": lambda: journal.assign("c", 1, 3),
         "release": lambda: journal.release("c", 1),
         "dequeue": lambda: journal.dequeue("c", 1),
+        "dequeue_run": lambda: journal.dequeue_run("c", [1, 2]),
         "store_receipt": lambda: journal.store_receipt("c", 1),
         "forget_receipt": lambda: journal.forget_receipt("c", 1),
         "store_retained": lambda: journal.store_retained("t", message(4)),
@@ -144,7 +145,7 @@ def test_a_body_is_in_a_batch_once_however_many_clients_wait_for_it(bulk):
     for number in range(100):
         journal.store_session(Live(f"c{number}"))
         if bulk:
-            journal.enqueue_frame(f"c{number}", 1, 4, frame(payload), number + 1, 1)
+            journal.enqueue_frames(f"c{number}", 1, 4, [frame(payload)], [number + 1], 1)
         else:
             journal.enqueue(f"c{number}", message(1, payload), 1, False, ())
     if not bulk:
@@ -166,8 +167,8 @@ def test_a_body_is_in_a_batch_once_however_many_clients_wait_for_it(bulk):
 def test_a_frame_comes_back_as_the_message_it_carried(version):
     journal = Journal()
     journal.store_session(Live())
-    journal.enqueue_frame("c", 7, version, frame(b"payload", version), 0, 2)
-    journal.enqueue_frame("c", 8, version, frame(b"", version), 3, 1)
+    journal.enqueue_frames("c", 7, version, [frame(b"payload", version)], [0], 2)
+    journal.enqueue_frames("c", 8, version, [frame(b"", version)], [3], 1)
     replay = Replay()
     replay.feed(1, journal.take_batch().data)
     session = replay.snapshot().sessions["c"]

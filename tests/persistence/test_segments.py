@@ -98,7 +98,7 @@ def test_live_bytes_are_never_overstated():
 def test_without_live_records_only_the_youngest_segment_stays():
     journal, log = Journal(), Log(1 << 40)
     for sequence in range(1, 50):
-        journal.enqueue_frame("c", sequence, 4, b"\x32\x05\x00\x01t\x00\x01", 1, 1)
+        journal.enqueue_frames("c", sequence, 4, [b"\x32\x05\x00\x01t\x00\x01"], [1], 1)
         journal.dequeue("c", sequence - 1)
         batch = journal.take_batch()
         log.apply(batch)
@@ -125,7 +125,7 @@ def test_one_absent_session_does_not_hold_up_the_log():
         journal.enqueue("away", Message("t", b"x" * 100, 1, sequence=sequence), 1, False, ())
     written = 0
     for sequence in range(101, 3000):
-        journal.enqueue_frame("busy", sequence, 4, b"\x32\x6a\x00\x01t\x00\x01" + b"y" * 101, 1, 1)
+        journal.enqueue_frames("busy", sequence, 4, [b"\x32\x6a\x00\x01t\x00\x01" + b"y" * 101], [1], 1)
         if sequence > 101:
             journal.dequeue("busy", sequence - 1)
         batch = journal.take_batch()
@@ -140,7 +140,7 @@ def test_one_absent_session_does_not_hold_up_the_log():
 
 def test_a_batch_with_nothing_live_to_move_adds_no_segment():
     journal, log = Journal(), Log(0)
-    journal.enqueue_frame("c", 1, 4, b"\x32\x05\x00\x01t\x00\x01", 1, 1)
+    journal.enqueue_frames("c", 1, 4, [b"\x32\x05\x00\x01t\x00\x01"], [1], 1)
     log.apply(journal.take_batch())
     journal.mark_committed(1)
     journal.dequeue("c", 1)

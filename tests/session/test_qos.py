@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import settings
 
@@ -265,3 +267,19 @@ TestOutgoingFlow = OutgoingFlowMachine.TestCase
 TestOutgoingFlow.settings = settings(max_examples=60, stateful_step_count=40)
 TestIncomingFlow = IncomingFlowMachine.TestCase
 TestIncomingFlow.settings = settings(max_examples=30, stateful_step_count=30)
+
+
+def test_a_run_of_frames_gets_the_identifiers_they_would_get_one_by_one():
+    rng = random.Random(7)
+    for _ in range(200):
+        one, many = OutgoingFlow(65535), OutgoingFlow(65535)
+        one.ids.last = many.ids.last = rng.choice([0, 5, 65533])
+        for packet_id in rng.sample([1, 2, 3, 6, 7, 8, 65534, 65535], 4):
+            one.send(b"\x32", packet_id)
+            many.send(b"\x32", packet_id)
+        frames = [bytes([0x32, number]) for number in range(6)]
+        wanted = [rng.randint(1, 9) for _ in frames] if rng.random() < 0.7 else []
+        expected = [one.send(frame, wanted[k] if wanted else 0) for k, frame in enumerate(frames)]
+        assert many.send_run(frames, wanted) == expected
+        assert list(many.inflight.items()) == list(one.inflight.items())
+        assert many.ids.last == one.ids.last

@@ -237,7 +237,7 @@ class History:
             qos = rng.choice((1, 2))
             state = SENT if packet_id else QUEUED
             self.model.put(client_id, EntryRecord(message.sequence, message, qos, False, (), packet_id, state))
-            self.journal.enqueue_frame(client_id, message.sequence, version, frame, packet_id, qos)
+            self.journal.enqueue_frames(client_id, message.sequence, version, [frame], [packet_id], qos)
 
     def acknowledge(self) -> None:
         """PUBACK or PUBCOMP, or a queue that drops."""

@@ -37,7 +37,8 @@ class MessageModel:
 
     arrived, came: indices at which the broker first and last got it (0: not yet). arrivals, acks: how often it came and was answered.
     done: index of the answer to its last arrival, 0 while one is open. deadline: when it expires (inf: never), from its
-    last arrival. doubled: a second copy is in order. wills: how
+    last arrival. doubled: a second copy is in order.
+    calm: it has to arrive whatever its QoS. wills: how
     often it may have been published as a will. superseded: index at which it surely was retained no more.
     """
 
@@ -45,6 +46,7 @@ class MessageModel:
         "acks",
         "arrivals",
         "arrived",
+        "calm",
         "came",
         "charged",
         "content",
@@ -72,6 +74,7 @@ class MessageModel:
         self.retain = retain
         self.expiry_s = -1
         self.content: str | None = None
+        self.calm = False
         self.will = False
         self.wills = 0
         self.arrived = 0

@@ -57,13 +57,14 @@ class Oracle:
     """
 
     def __init__(
-        self, schedule: Schedule, *, durable: bool, strict_resends: bool, in_order: bool, inflight_max: int
+        self, schedule: Schedule, *, durable: bool, strict_resends: bool, in_order: bool, inflight_max: int, expiry_v311_s: int
     ) -> None:
         self.schedule = schedule
         self.in_order = in_order
         self.durable = durable
         self.strict_resends = strict_resends
         self.inflight_max = inflight_max
+        self.expiry_v311_s = expiry_v311_s
         self.index = 0
         self.crashes = 0
         self.ended_index = 0
@@ -123,6 +124,8 @@ class Oracle:
             message.deadline = deadline if message.arrivals == 1 else max(deadline, message.deadline)
         if message.arrivals > 1:
             self.count("published again")
+        if message.calm:
+            self.charge(message)
         return message
 
     def acknowledged(self, message: MessageModel, code: int) -> None:
@@ -160,7 +163,7 @@ class Oracle:
                     members.append(session)
                 elif session.too_large(message):
                     self.count("too large for a client")
-                elif min(message.qos, subscription.qos) and message.number not in session.seen:
+                elif (message.calm or min(message.qos, subscription.qos)) and message.number not in session.seen:
                     session.owed[message.number] = 1
             if members:
                 self.groups.charge(name, message, members)
@@ -327,7 +330,7 @@ class Oracle:
             given = packet.properties.session_expiry_interval
             session.expiry_low = session.expiry_high = expiry_s if given is None else given
         else:
-            session.expiry_low = session.expiry_high = 0 if connect.clean_start else NEVER
+            session.expiry_low = session.expiry_high = 0 if connect.clean_start else self.expiry_v311_s
         if tap.over:
             # Its end had arrived before this answer left.
             session.expiry_low = min(session.expiry_low, tap.expiry_low)
@@ -400,7 +403,7 @@ class Oracle:
             session.state = MAYBE
         elif tap.expected != SURE:
             self._doubt(session)
-        expiry_s = (connect.properties.session_expiry_interval or 0) if connect.version == 5 else NEVER
+        expiry_s = (connect.properties.session_expiry_interval or 0) if connect.version == 5 else self.expiry_v311_s
         if connect.version != 5 and connect.clean_start:
             expiry_s = 0
         session.expiry_low = min(session.expiry_low, expiry_s)

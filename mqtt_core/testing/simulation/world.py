@@ -13,6 +13,7 @@ from random import Random
 
 from mqtt_core.broker import BrokerConfig
 from mqtt_core.testing.simulation.client import Client, make_config
+from mqtt_core.testing.simulation.endings import check_limits, check_nothing_left, check_retained, roll_call
 from mqtt_core.testing.simulation.faults import Faults
 from mqtt_core.testing.simulation.hostile import Hostile
 from mqtt_core.testing.simulation.links import Link, Weather
@@ -26,6 +27,7 @@ from mqtt_core.testing.simulation.workload import Workload
 __all__ = ["World"]
 
 EPOCH = 1_700_000_000.0
+LIMIT_CHECKS = 10
 SETTLE_S = 20.0
 SETTLE_ROUNDS_MAX = 400
 
@@ -52,6 +54,7 @@ class World:
             durable=options.storage != "none",
             strict_resends=not options.client_packet_size,
             in_order=not options.receive_maximum,
+            expiry_v311_s=options.session_expiry_s,
             inflight_max=options.inflight_max or 1000,
         )
         self.weather = Weather(
@@ -87,11 +90,17 @@ class World:
         for hostile in self.hostile:
             self.schedule.at(self.schedule.now, hostile.act)
         self.faults.start()
-        self.schedule.run(EPOCH + 1e9, self.options.steps)
+        for _ in range(LIMIT_CHECKS):
+            self.schedule.run(EPOCH + 1e9, self.options.steps // LIMIT_CHECKS)
+            check_limits(self)
         self.transcript.note(self.schedule.now, "world", "heals")
         self.heal()
-        self._settle()
+        self.rest()
         self.oracle.check_settled(self.server)
+        if not self.options.outbox_bytes_max:
+            roll_call(self)
+        check_retained(self)
+        check_nothing_left(self)
 
     def _add_client(self, name: str, rng: Random) -> None:
         options = self.options
@@ -118,11 +127,12 @@ class World:
                 client.start()
             client.wake()
 
-    def _settle(self) -> None:
+    def rest(self) -> None:
         """Let everything that is under way come to its end."""
         for _ in range(SETTLE_ROUNDS_MAX):
             steps = self.schedule.steps
             self.schedule.run(self.schedule.now + SETTLE_S, 1_000_000)
+            check_limits(self)
             if self._quiet() and self.schedule.steps - steps < 200 * (len(self.clients) + 1):
                 return
         self.oracle.fault("the world does not come to rest: " + self._unrest())
@@ -201,6 +211,7 @@ def _broker_config(options: Options) -> BrokerConfig:
     return BrokerConfig(
         bulk_path=options.bulk,
         sys_interval_s=0,
+        session_expiry_v311_s=options.session_expiry_s,
         topic_alias_maximum=options.topic_alias_maximum,
         outbound_topic_alias_max=options.topic_alias_maximum,
         **changed,  # type: ignore[arg-type]

@@ -1,6 +1,7 @@
 """The verbs of an asynchronous server for other threads than that of its event loop.
 
-Law: each call is handed over to the loop and its result is waited for. How that is done is the style's own, in `call`.
+Law: each call is handed over to the loop and its result is waited for, an error raised there is raised here. How that
+is done is the style's own, in `call`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The host's own messages and verbs on the anyio server, for its event loop and for other threads.
 
-Laws: see `mqtt_adapters.server_verbs`. Other threads come in through the server's own blocking portal.
+Laws: see `mqtt_adapters.server_verbs`. Other threads come in through the server's own blocking portal; a call that is
+under way when the server stops ends with it.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ from mqtt_adapters.bin.client_arguments import (
     seconds,
     whole_number,
 )
+from mqtt_adapters.bin.message_progress import MessageProgress
 from mqtt_core.codec import MqttError, Properties
 
 PROGRAM: Final = "mqtt-producer"
@@ -80,19 +81,23 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 async def _produce(client: Client, namespace: argparse.Namespace) -> int:
     one = _single_message(namespace)
-    async with client:
-        if namespace.debug:
-            debug(client)
-        publisher = _Publisher(client, namespace)
-        if one is None:
-            async for line in _lines():
-                await publisher.publish(line)
-        else:
-            for number in range(namespace.repeat):
-                if number and namespace.repeat_delay:
-                    await asyncio.sleep(namespace.repeat_delay)
-                await publisher.publish(one)
-        await publisher.finish()
+    progress = MessageProgress(PROGRAM, None if namespace.quiet or namespace.debug else sys.stderr)
+    try:
+        async with client:
+            if namespace.debug:
+                debug(client)
+            publisher = _Publisher(client, namespace, progress)
+            if one is None:
+                async for line in _lines():
+                    await publisher.publish(line)
+            else:
+                for number in range(namespace.repeat):
+                    if number and namespace.repeat_delay:
+                        await asyncio.sleep(namespace.repeat_delay)
+                    await publisher.publish(one)
+            await publisher.finish()
+    finally:
+        progress.finish()
     return 0
 
 
@@ -112,8 +117,9 @@ def _single_message(namespace: argparse.Namespace) -> bytes | None:
 class _Publisher:
     """Publishes in order, a bounded number of unacknowledged messages at a time; the first failure ends it."""
 
-    def __init__(self, client: Client, namespace: argparse.Namespace) -> None:
+    def __init__(self, client: Client, namespace: argparse.Namespace, progress: MessageProgress) -> None:
         self._client = client
+        self._progress = progress
         self._topics: list[str] = namespace.topics
         self._qos: int = namespace.qos
         self._retain: bool = namespace.retain
@@ -123,6 +129,7 @@ class _Publisher:
 
     async def publish(self, payload: bytes) -> None:
         """Publish to every topic; waits while too much is under way."""
+        self._progress.count(len(self._topics))
         for topic in self._topics:
             work = self._client.publish(topic, payload, qos=self._qos, retain=self._retain, properties=self._properties)
             if self._qos == 0:

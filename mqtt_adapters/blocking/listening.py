@@ -1,6 +1,7 @@
 """The listening sockets of the blocking server: TCP and unix, each with or without TLS, a proxy in front or not.
 
-Law: a listener either listens when `open_listener` returns, or an error says in one line why not.
+Laws: a listener either listens when `open_listener` returns, or an error says in one line why not. What all its
+connections share, such as the TLS context, is made once.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The host's own messages on the blocking server: an in-process subscription as an iterator.
 
-Law: waiting is done by the thread that serves, in `pump`, or, where another thread serves, by waiting for it.
+Law: whoever waits for a message serves meanwhile, in `pump`, unless another thread serves; then he waits for that one.
+Nobody waits with the lock in his hands.
 """
 
 from __future__ import annotations

@@ -50,3 +50,20 @@ def test_the_core_swallows_no_bugs(name):
         and (node.type is None or (isinstance(node.type, ast.Name) and node.type.id in {"Exception", "BaseException"}))
     ]
     assert caught == []
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_what_is_public_says_what_it_is_for(name):
+    """Classes, functions and methods without an underscore; not those inside functions, nor signatures only."""
+
+    def silent(body, prefix=""):
+        for node in body:
+            if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) or node.name.startswith("_"):
+                continue
+            signature_only = any(isinstance(d, ast.Name) and d.id == "overload" for d in node.decorator_list)
+            if not signature_only and not ast.get_docstring(node):
+                yield f"{name}:{node.lineno} {prefix}{node.name}"
+            if isinstance(node, ast.ClassDef):
+                yield from silent(node.body, f"{node.name}.")
+
+    assert list(silent(ast.parse(ALL[name].read_text(encoding="utf-8")).body)) == []

@@ -63,12 +63,14 @@ ABSENT: Final = _Absent()
 
 
 def is_qos2(entry: object) -> bool:
+    """Is what waits for an acknowledgement, a frame or an `Outgoing`, a QoS 2 PUBLISH?"""
     if isinstance(entry, bytes):
         return entry[0] & 0x06 == 0x04
     return isinstance(entry, Outgoing) and entry.qos == 2
 
 
 def is_qos1(entry: object) -> bool:
+    """Is what waits for an acknowledgement, a frame or an `Outgoing`, a QoS 1 PUBLISH?"""
     if isinstance(entry, bytes):
         return entry[0] & 0x06 == 0x02
     return isinstance(entry, Outgoing) and entry.qos == 1

@@ -129,6 +129,8 @@ def _ready(server: MqttServer) -> None:
     # What has been restored lives as long as the broker: it need not be looked at by every full collection.
     gc.collect()
     gc.freeze()
+    # A connection is some twenty objects that stay: with the default of 700 a storm of them is a storm of collections.
+    gc.set_threshold(20_000, 20, 20)
     gc.enable()
     asyncio.get_running_loop().set_exception_handler(_loop_exception)
     print(f"{PROGRAM}: listening on {', '.join(server.addresses)}", flush=True)

@@ -44,6 +44,7 @@ _V311_CODES: Final[dict[int, int]] = {  # table 3.1 of 3.1.1
 _V5_CODES: Final = frozenset(  # [MQTT-3.2.2-8 v5]
     (*range(0x80, 0x8B), 0x8C, 0x90, 0x95, 0x97, *range(0x99, 0x9E), 0x9F)
 )
+_CONNACK_V311: Final = (b"\x20\x02\x00\x00", b"\x20\x02\x01\x00")
 _RESERVED_WILL_TOPICS: Final = ("$SYS/", "$CONTROL/")
 LOCAL_PREFIX: Final = "$local/"
 """Client identifiers below this belong to the host's own subscribers."""
@@ -232,7 +233,8 @@ def _accept(handler: ClientHandler, decision: Accept, now: float) -> None:
     version_before = session.version
     _attach(handler, session, connect, now)
     # [MQTT-3.1.4-5 v5] [MQTT-3.1.4-4 v3.1.1] [MQTT-3.2.0-1] [MQTT-3.2.2-2] [MQTT-3.2.2-3]
-    handler.send(encode(ConnackPacket(0, present, said), handler.version), session.barrier)
+    answer = encode(ConnackPacket(0, present, said), V5) if handler.version == V5 else _CONNACK_V311[present]
+    handler.send(answer, session.barrier)
     state.events.add(ClientConnected(now, client_id, handler.peer, handler.version, present))
     if present:
         resume(state.sender, session, version_before, now)

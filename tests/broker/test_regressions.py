@@ -17,7 +17,6 @@ from mqtt_core.codec import (
     UnsubscribePacket,
     encode,
 )
-
 from tests.broker.kit import World, connect_packet
 
 

@@ -1,4 +1,4 @@
-"""A client as a process: a real `MqttClient`, its transport, its storage, and an application that publishes and listens.
+"""A client as a process: a real `MqttClient`, its transport, its storage, and an application on top.
 
 Law: this is a driver in virtual time, and an application that keeps to the documentation of `MqttClient`; what it is
 given goes to the oracle at once.
@@ -6,6 +6,7 @@ given goes to the oracle at once.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Final
 
@@ -56,7 +57,7 @@ _EXPECTED_CODES: Final = {
 class Client:
     """One client of the workload over all its lives. core: None while its process is down.
 
-    awake: it wants to be connected. config: of the next life; `config.clean_start` changes after a crash without storage.
+    awake: it wants to be connected. config: of all its lives, but that one without storage starts clean after a crash.
     """
 
     def __init__(self, world: World, name: str, config: ClientConfig, storage: SimStorage | None, rng: Random) -> None:
@@ -79,7 +80,7 @@ class Client:
         self._saving: dict[int, None] = {}
         self._armed = 0.0
 
-    # -- its process -----------------------------------------------------------------------------------------------------
+    # -- its process ----------------------------------------------------------------------
 
     def start(self) -> None:
         """Boot, from the storage if it has one."""
@@ -91,19 +92,13 @@ class Client:
             if self.life > 1 and config.persistent:
                 # What the server kept for an earlier life means nothing to this one: it is discarded first.
                 self.purging = config.version != V5
-                config = self._clean(config)
+                config = replace(config, clean_start=True)
             self.core = MqttClient(config, rng=self.rng)
         else:
             self.core = MqttClient(self.config, rng=self.rng, journal=Journal(), snapshot=self.storage.load())
             self.committer = Committer(self.world.schedule, self.core, self.storage, self._saved, self._storage_failed)
         self.world.transcript.note(self.world.schedule.now, self.name, "starts", f"life {self.life}")
         self.try_connect((self.life, True))
-
-    @staticmethod
-    def _clean(config: ClientConfig) -> ClientConfig:
-        from dataclasses import replace
-
-        return replace(config, clean_start=True)
 
     def crash(self) -> None:
         """The process ends at once. The operating system closes its transport, behind what it has taken."""
@@ -139,7 +134,7 @@ class Client:
             link.down.cut()
             link.up.finish()
 
-    # -- its transport ---------------------------------------------------------------------------------------------------
+    # -- its transport ----------------------------------------------------------------------
 
     def try_connect(self, argument: tuple[int, bool]) -> None:
         """Connect, if this life still wants to and has no connection."""
@@ -194,7 +189,7 @@ class Client:
         """The link has room again."""
         self.tick()
 
-    # -- the tick --------------------------------------------------------------------------------------------------------
+    # -- the tick ----------------------------------------------------------------------
 
     def tick(self) -> None:
         """Tell the application, commit, flush, re-arm."""
@@ -261,12 +256,12 @@ class Client:
         self.core.handle_timer(self.world.schedule.now)
         self.tick()
 
-    # -- its application -------------------------------------------------------------------------------------------------
+    # -- its application ----------------------------------------------------------------------
 
     def _on_message(self, event: MessageReceived) -> None:
         assert self.tap is not None
         oracle = self.world.oracle
-        oracle.delivered(self.tap, event)
+        oracle.deliveries.delivered(self.tap, event)
         if event.qos == 2 and self.storage is not None and event.payload:
             number = oracle.number_of(event.payload)
             (self.received if event.token else self._unsaved)[number] = None

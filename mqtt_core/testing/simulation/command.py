@@ -1,8 +1,8 @@
 """The command: run seeds, show progress and coverage, and for a failure the seed, the options and the last steps.
 
-    python -m mqtt_core.testing.simulation --seeds 1000
-    python -m mqtt_core.testing.simulation --seed 17 --trace
-    python -m mqtt_core.testing.simulation --seed 17 --set clients=2 --set reset_rate=0
+python -m mqtt_core.testing.simulation --seeds 1000
+python -m mqtt_core.testing.simulation --seed 17 --trace
+python -m mqtt_core.testing.simulation --seed 17 --set clients=2 --set reset_rate=0
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def run_one(options: Options, transcript: Transcript) -> tuple[World | None, str
     try:
         world = World(options, transcript)
         world.run()
-    except Exception as error:  # whatever it is, the seed is what the reader needs
+    except Exception as error:  # noqa: BLE001 - whatever it is, the seed is what the reader needs
         where = traceback.extract_tb(error.__traceback__)[-1]
         place = "" if type(error).__name__ == "Violation" else f" at {where.filename}:{where.lineno}"
         return world, f"{type(error).__name__}: {error}{place}"
@@ -48,7 +48,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=1, help="the first of them (default 1)")
     parser.add_argument("--seed", type=int, help="run this one seed")
     parser.add_argument("--trace", action="store_true", help="print every step")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change an option of the seeds")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="change an option of the seeds"
+    )
     parser.add_argument("--keep-going", action="store_true", help="go on after a failure")
     asked = parser.parse_args(arguments)
     seeds = [asked.seed] if asked.seed is not None else list(range(asked.first, asked.first + asked.seeds))

@@ -35,7 +35,18 @@ class Committer:
     committed: called after a commit that took time; failed: after a failure. taken, commits: batches begun and ended.
     """
 
-    __slots__ = ("_committed", "_core", "_coroutine", "_dead", "_failed", "_number", "_schedule", "commits", "storage", "taken")
+    __slots__ = (
+        "_committed",
+        "_core",
+        "_coroutine",
+        "_dead",
+        "_failed",
+        "_number",
+        "_schedule",
+        "commits",
+        "storage",
+        "taken",
+    )
 
     def __init__(
         self,

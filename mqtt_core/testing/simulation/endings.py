@@ -54,7 +54,7 @@ def check_retained(world: World) -> None:
     for number in oracle.sessions["probe"].seen:
         message = oracle.messages[number]
         got.setdefault(message.topic, []).append(number)
-    for topic, slot in oracle.slots.items():
+    for topic, slot in oracle.retained.slots.items():
         found = got.get(topic, [])
         last = slot.writes[-1]
         expired = last > 0 and oracle.messages[last].deadline <= world.schedule.now
@@ -92,9 +92,7 @@ def check_nothing_left(world: World) -> None:
         assert core is not None
         client.awake = False
         ends = client.config.version == V5 and client.config.session_expiry_s > 0 and options.session_expiry_s == NEVER
-        core.disconnect(
-            world.schedule.now, properties=Properties(session_expiry_interval=0) if ends else NO_PROPERTIES
-        )
+        core.disconnect(world.schedule.now, properties=Properties(session_expiry_interval=0) if ends else NO_PROPERTIES)
         client.tick()
     wait_s = options.session_expiry_s if options.session_expiry_s != NEVER else 0
     world.schedule.run(world.schedule.now + wait_s + 2 * PAUSE_S, 1_000_000)

@@ -79,7 +79,7 @@ class Faults:
         self.world.oracle.count(what)
         self.world.transcript.note(self.world.schedule.now, who, "FAULT", what)
 
-    # -- the network -----------------------------------------------------------------------------------------------------
+    # -- the network ----------------------------------------------------------------------
 
     def _reset(self) -> None:
         """A connection breaks; both ends find out, each at its own time, and what was on its way is lost."""
@@ -149,7 +149,7 @@ class Faults:
                 if link not in self.frozen:
                     link.freeze(False)
 
-    # -- processes and disks ---------------------------------------------------------------------------------------------
+    # -- processes and disks ----------------------------------------------------------------------
 
     def _crash_broker(self) -> None:
         self.world.broker_crash("fault")

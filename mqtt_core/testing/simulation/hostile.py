@@ -1,7 +1,7 @@
 """Clients that mean no good, beside the others: garbage, broken packets, floods, and readers that never read.
 
-Law: they keep to their own client identifiers and to topics below `hh/`, so whatever they do must not touch anybody else.
-Their bytes are watched by nobody; the oracle judges by what the others see.
+Law: they keep to their own client identifiers and to topics below `hh/`, so whatever they do must not touch
+anybody else. Their bytes are watched by nobody; the oracle judges by what the others see.
 """
 
 from __future__ import annotations
@@ -77,7 +77,9 @@ class Hostile:
             data = encode(SubscribePacket(1, [SubscribeFilter("#", 2)]), 4)
             count = "hostile subscribes to everything"
         elif kind == 3:
-            one = [encode(PublishPacket("hh/x", b"hostile", 2, packet_id=1 + i), 4) for i in range(int(rng.random() * 80))]
+            one = [
+                encode(PublishPacket("hh/x", b"hostile", 2, packet_id=1 + i), 4) for i in range(int(rng.random() * 80))
+            ]
             data = b"".join(one)
             count = "hostile floods"
         elif kind == 4:

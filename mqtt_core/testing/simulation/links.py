@@ -48,7 +48,19 @@ class Weather:
 class Pipe:
     """One direction of a link. `reading` False: the receiver does not want bytes now."""
 
-    __slots__ = ("_chunks", "_due", "_full", "_schedule", "closed", "frozen", "reader", "reading", "size", "weather", "writer")
+    __slots__ = (
+        "_chunks",
+        "_due",
+        "_full",
+        "_schedule",
+        "closed",
+        "frozen",
+        "reader",
+        "reading",
+        "size",
+        "weather",
+        "writer",
+    )
 
     def __init__(self, schedule: Schedule, weather: Weather, writer: End, reader: End) -> None:
         self._schedule = schedule

@@ -2,8 +2,8 @@
 
 Law: knowledge comes from the wire at the broker's end and from what applications were given, never from the broker's
 memory. A moment is an index, the number of the packet that was seen then. Between a request's arrival and its answer's
-leaving, and after a crash, a fact is possible but not sure; what has to happen is demanded only of sure facts, what must
-not happen is forbidden only where it is not even possible.
+leaving, and after a crash, a fact is possible but not sure; what has to happen is demanded only of sure facts, what
+must not happen is forbidden only where it is not even possible.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def filter_matches(topic_filter: str, topic: str) -> bool:
 class MessageModel:
     """A message of the workload. number: in its payload. publisher: client identifier.
 
-    arrived, came: indices at which the broker first and last got it (0: not yet). arrivals, acks: how often it came and was answered.
+    arrived, came: indices at which the broker first and last got it (0: not yet). arrivals, acks: how often it came and
+    was answered.
     done: index of the answer to its last arrival, 0 while one is open. deadline: when it expires (inf: never), from its
     last arrival. doubled: a second copy is in order.
     calm: it has to arrive whatever its QoS. wills: how
@@ -97,7 +98,18 @@ class SubscriptionModel:
     asked: the request arrived. sure: its answer left. ending: something arrived that may end it. ended: it surely has.
     """
 
-    __slots__ = ("asked", "ended", "ending", "filter", "identifier", "no_local", "qos", "retain_as_published", "share", "sure")
+    __slots__ = (
+        "asked",
+        "ended",
+        "ending",
+        "filter",
+        "identifier",
+        "no_local",
+        "qos",
+        "retain_as_published",
+        "share",
+        "sure",
+    )
 
     def __init__(self, topic_filter: str, qos: int, asked: int) -> None:
         self.share = ""
@@ -130,9 +142,9 @@ class SubscriptionModel:
 class SessionModel:
     """A session of the broker. state: SURE it exists, MAYBE, or GONE.
 
-    expiry_low, expiry_high: seconds, and lost_low, lost_high: moments between which it lost its connection (all the same
-    unless a crash made them unsure). inflight: packet identifier -> (message number, PUBREC has arrived). owed: number ->
-    QoS of messages it has to be given. seen: number -> how often it was.
+    expiry_low, expiry_high: seconds, and lost_low, lost_high: moments between which it lost its connection (the same
+    unless a crash made them unsure). inflight: packet identifier -> (message number, PUBREC has arrived). owed:
+    numbers of messages it has to be given. seen: number -> how often it was.
     """
 
     __slots__ = (
@@ -148,8 +160,8 @@ class SessionModel:
         "lost_low",
         "newest",
         "overflowed",
-        "packet_size_max",
         "owed",
+        "packet_size_max",
         "seen",
         "seen_qos0",
         "state",

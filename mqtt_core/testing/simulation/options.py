@@ -73,7 +73,9 @@ class Options:
 
     def __str__(self) -> str:
         plain = Options()
-        said = [f"{f.name}={getattr(self, f.name)}" for f in fields(self) if getattr(self, f.name) != getattr(plain, f.name)]
+        said = [
+            f"{f.name}={getattr(self, f.name)}" for f in fields(self) if getattr(self, f.name) != getattr(plain, f.name)
+        ]
         return " ".join(said)
 
 

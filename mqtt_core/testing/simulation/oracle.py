@@ -18,8 +18,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from mqtt_core.client.events import MessageReceived
 from mqtt_core.codec import ConnackPacket, ConnectPacket, DisconnectPacket
+from mqtt_core.testing.simulation.deliveries import Deliveries
 from mqtt_core.testing.simulation.groups import Groups
 from mqtt_core.testing.simulation.model import (
     GONE,
@@ -28,11 +28,11 @@ from mqtt_core.testing.simulation.model import (
     SURE,
     MessageModel,
     SessionModel,
-    SlotModel,
     SubscriptionModel,
     filter_matches,
 )
 from mqtt_core.testing.simulation.schedule import Schedule
+from mqtt_core.testing.simulation.slots import Slots
 from mqtt_core.testing.simulation.tap import Tap
 from mqtt_core.testing.simulation.wills import Wills
 from mqtt_core.testing.simulation.wire import Publish
@@ -52,12 +52,20 @@ class Violation(AssertionError):
 class Oracle:
     """Everything that is known of one world. index: number of packets seen at the broker's end.
 
-    told_at: time of the broker's newest input. durable: the broker has a storage. strict_resends: no client limits packets so that a resend could be too large. in_order: the broker handles packets in the
-    order in which they arrive, on whatever connection.
+    told_at: time of the broker's newest input. durable: the broker has a storage. strict_resends: no client limits
+    packets so that a resend could be too large. in_order: the broker handles packets in the order in which they arrive,
+    on whatever connection. expiry_v311_s: seconds that a persistent session of 3.1.1 is kept.
     """
 
     def __init__(
-        self, schedule: Schedule, *, durable: bool, strict_resends: bool, in_order: bool, inflight_max: int, expiry_v311_s: int
+        self,
+        schedule: Schedule,
+        *,
+        durable: bool,
+        strict_resends: bool,
+        in_order: bool,
+        inflight_max: int,
+        expiry_v311_s: int,
     ) -> None:
         self.schedule = schedule
         self.in_order = in_order
@@ -73,9 +81,10 @@ class Oracle:
         self.messages: dict[int, MessageModel] = {}
         self.sessions: dict[str, SessionModel] = {}
         self.taps: dict[str, Tap] = {}
-        self.slots: dict[str, SlotModel] = {}
+        self.retained = Slots(self)
         self.wills = Wills(self)
         self.groups = Groups(self)
+        self.deliveries = Deliveries(self)
         self._filters: dict[str, dict[str, SessionModel]] = {}
         self._matching: dict[str, list[str]] = {}
         self._known_filters = 0
@@ -88,7 +97,7 @@ class Oracle:
         """A situation has occurred, for the table of coverage."""
         self.counts[what] += 1
 
-    # -- messages ------------------------------------------------------------------------------------------------------
+    # -- messages ----------------------------------------------------------------------
 
     def new_message(self, publisher: str, topic: str, size: int, qos: int, retain: bool) -> MessageModel:
         """A message for the workload; size: bytes of its payload, at least as many as its number needs."""
@@ -109,7 +118,7 @@ class Oracle:
     def published(self, tap: Tap, publish: Publish, topic: str) -> MessageModel | None:
         """A PUBLISH arrived at the broker."""
         if publish.retain:
-            self._retained(self.number_of(publish.payload), topic, publish.qos)
+            self.retained.written(self.number_of(publish.payload), topic, publish.qos)
         if not publish.payload:
             return None
         message = self.messages[self.number_of(publish.payload)]
@@ -133,7 +142,7 @@ class Oracle:
         message.acks += 1
         message.done = self.index
         if message.retain:
-            self._retained_surely(message)
+            self.retained.acknowledged(message)
         if code >= 0x80:
             self.count("publish refused")
             return
@@ -146,7 +155,7 @@ class Oracle:
 
     def charge(self, message: MessageModel, somebody: bool = True) -> None:
         """The broker has taken a message over: every session that was surely subscribed has a right to it."""
-        for name in self._matching_filters(message.topic):
+        for name in self.matching_filters(message.topic):
             members = []
             for session in self._filters[name].values():
                 history = session.subscriptions.get(name)
@@ -172,7 +181,8 @@ class Oracle:
         """Sessions that have subscribed to a filter."""
         return list(self._filters.get(name, {}).values())
 
-    def _matching_filters(self, topic: str) -> list[str]:
+    def matching_filters(self, topic: str) -> list[str]:
+        """Filters of anybody that match a topic, found with the naive matcher."""
         if len(self._filters) != self._known_filters:
             self._known_filters = len(self._filters)
             self._matching.clear()
@@ -181,107 +191,7 @@ class Oracle:
             found = self._matching[topic] = [name for name in self._filters if filter_matches(_inner(name), topic)]
         return found
 
-    # -- deliveries ----------------------------------------------------------------------------------------------------
-
-    def delivered(self, tap: Tap, event: MessageReceived) -> None:
-        """An application was given a message."""
-        session = tap.session
-        if session is None:
-            self.fault(f"{tap!r}: a message before CONNACK")
-            return
-        self.count(f"delivered qos {event.qos}")
-        if not event.payload or not event.topic.startswith(("t/", "s/")):
-            return
-        number = self.number_of(event.payload)
-        if number not in self.messages:
-            self.fault(f"{session.client_id} got {event!r}, which nobody published")
-        message = self.messages[number]
-        if event.topic != message.topic or event.payload != message.payload:
-            self.fault(f"{session.client_id} got {event!r}, published was {message!r}")
-        if session.version == 5 and event.properties.content_type != message.content:
-            self.fault(f"{session.client_id} got {event!r} with other properties than {message!r}")
-        rights = self._rights(session, message)
-        if not rights and not event.retain:
-            self.fault(f"{session.client_id} got {message!r} without a matching subscription")
-        if event.retain:
-            self._check_replay(session, message, rights)
-        if rights and not event.retain:
-            if message.retain and all(s.retain_as_published for s in rights):
-                self.fault(f"{session.client_id} got {message!r} without RETAIN, subscribed with Retain As Published")
-            low = min(s.qos for s in rights)
-            sure = [s.qos for s in rights if s.covers(message)]
-            low = max(sure) if sure else low
-            high = max(s.qos for s in rights)
-            if not min(message.qos, low) <= event.qos <= min(message.qos, high):
-                self.fault(f"{session.client_id} got {message!r} with QoS {event.qos}, granted {low} to {high}")
-        self._check_count(session, message, event)
-        if not event.retain and not message.will:
-            self._check_order(session, message, event.qos)
-        session.owed.pop(message.number, None)
-        if message.topic.startswith("s/"):
-            self.groups.delivered(session, message, event.qos)
-
-    def _rights(self, session: SessionModel, message: MessageModel) -> list[SubscriptionModel]:
-        rights = []
-        for name in self._matching_filters(message.topic):
-            for subscription in session.subscriptions.get(name, ()):
-                if subscription.possible(message) and not (
-                    subscription.no_local and message.publisher == session.client_id
-                ):
-                    rights.append(subscription)
-        return rights
-
-    def _check_count(self, session: SessionModel, message: MessageModel, event: MessageReceived) -> None:
-        number = message.number
-        if event.qos == 0:
-            session.seen_qos0[number] = None
-        count = session.seen[number] = session.seen.get(number, 0) + 1
-        if message.will:
-            if count > message.wills * (1 if event.qos == 2 else session.connects) + self.crashes:
-                self.fault(f"{session.client_id} got the will {message!r} {count} times, due were {message.wills}")
-            return
-        if count == 1 or message.doubled:
-            return
-        if number in session.forgiven:
-            self.count("doubled by a client's crash")
-            return
-        allowed = session.subscribes if message.retain else 0
-        if event.qos == 2:
-            allowed += 1
-        else:
-            allowed += (1 if message.qos == 2 else message.arrivals) * session.connects
-        if number in session.seen_qos0:
-            allowed += self.crashes
-        if count > allowed:
-            self.fault(f"{session.client_id} got {message!r} {count} times, at last with QoS {event.qos}")
-        self.count(f"repeated qos {event.qos}")
-
-    def _check_order(self, session: SessionModel, message: MessageModel, qos: int) -> None:
-        if session.seen[message.number] > 1 or message.arrivals > 1:
-            return
-        key = (message.publisher, message.topic, message.qos, qos)
-        newest = session.newest.get(key, 0)
-        moved = message.topic.startswith("s/") and self.ended_index >= message.arrived
-        if newest > message.number and not message.doubled and not moved:
-            self.fault(f"{session.client_id} got {message!r} after message {newest}")
-        session.newest[key] = message.number
-
-    def check_expiry(self, tap: Tap, publish: Publish) -> None:
-        """A PUBLISH leaves: what does it say about its time?"""
-        number = self.number_of(publish.payload)
-        message = self.messages.get(number)
-        if message is None or message.deadline == float("inf"):
-            return
-        left = message.deadline - self.schedule.now
-        if message.deadline <= self.told_at and not publish.dup:
-            self.fault(f"{tap!r}: {message!r} left {-left} s after it expired")
-        if publish.expiry_s >= 0 and message.arrivals == 1 and not publish.dup and not (
-            left - 1 < publish.expiry_s < left + 1 + self.schedule.now - self.told_at
-        ):
-            self.fault(f"{tap!r}: {message!r} says {publish.expiry_s} s, {left} s are left")
-        self.count("sent with expiry")
-
-    # -- sessions ------------------------------------------------------------------------------------------------------
+    # -- sessions ----------------------------------------------------------------------
 
     def connect_arrived(self, tap: Tap, packet: ConnectPacket) -> None:
         """CONNECT arrived: an older connection ends, and what Session Present has to say is decided."""
@@ -376,8 +286,7 @@ class Oracle:
             self._end(session)
         elif session.expiry_low == 0:
             self._doubt(session)
-        for slot in self.slots.values():
-            slot.unsure = slot.unsure or len(slot.writes) > 1
+        self.retained.doubt()
 
     def _end(self, session: SessionModel) -> None:
         self._members_left(session)
@@ -428,12 +337,7 @@ class Oracle:
             if session.state == GONE and session.ended_at >= stamp:
                 session.state = MAYBE
                 session.expiry_high = NEVER
-        for slot in self.slots.values():
-            if not self.durable:
-                for number in slot.writes:
-                    self._supersede(number)
-                slot.writes = [0]
-            slot.unsure = len(slot.writes) > 1 or not self.in_order
+        self.retained.crashed()
 
     def overflow(self, client_id: str) -> None:
         """The broker says that the queue of a session is full."""
@@ -482,61 +386,6 @@ class Oracle:
         self.count("publisher lost its session")
         for message in messages:
             message.doubled = True
-
-    # -- retained messages ---------------------------------------------------------------------------------------------
-
-    def _retained(self, number: int, topic: str, qos: int) -> None:
-        slot = self.slots.get(topic)
-        if slot is None:
-            slot = self.slots[topic] = SlotModel()
-        message = self.messages.get(number)
-        if message is not None and qos == 2 and message.arrivals:
-            # A repetition, which is no write; unless the first was lost in a crash, or its session with all receipts.
-            if not message.acks or message.doubled:
-                slot.unsure = True
-                message.superseded = 0
-                if number not in slot.writes:
-                    slot.writes.append(number)
-            return
-        if number in slot.writes:
-            slot.writes.remove(number)
-        slot.writes.append(number if number else -self.index)
-        if message is not None:
-            message.superseded = 0
-        slot.unsure = not self.in_order
-
-    def _retained_surely(self, message: MessageModel) -> None:
-        """A retained message was acknowledged: what was written before it is gone."""
-        slot = self.slots[message.topic]
-        if message.qos == 2 and message.arrivals > 1:
-            return
-        if not self.in_order:
-            for number in [n for n in slot.writes if n > 0 and 0 < self.messages[n].done < message.came]:
-                self._supersede(number)
-                slot.writes.remove(number)
-        elif message.number in slot.writes:
-            at = slot.writes.index(message.number)
-            for number in slot.writes[:at]:
-                self._supersede(number)
-            slot.writes = slot.writes[at:]
-            if len(slot.writes) == 1:
-                slot.unsure = False
-
-    def _supersede(self, number: int) -> None:
-        if number > 0:
-            self.messages[number].superseded = self.index
-
-    def _check_replay(self, session: SessionModel, message: MessageModel, rights: list[SubscriptionModel]) -> None:
-        if not message.retain:
-            self.fault(f"{session.client_id} got {message!r} with RETAIN, published without")
-        if any(s.retain_as_published for s in rights):
-            return
-        self.count("retained replay")
-        for name in self._matching_filters(message.topic):
-            for subscription in session.subscriptions.get(name, ()):
-                if not message.superseded or subscription.asked <= message.superseded:
-                    return
-        self.fault(f"{session.client_id} got {message!r} as retained, which it was no more when it subscribed")
 
 
 def _inner(name: str) -> str:

@@ -1,7 +1,7 @@
 """The broker as a process: it is started from a storage, serves links, commits, flushes, crashes.
 
-Law: this is a driver like those in `mqtt_adapters`, in virtual time: inputs, then commit, flush, re-arm. It adds no rule
-of the protocol.
+Law: this is a driver like those in `mqtt_adapters`, in virtual time: inputs, then commit, flush, re-arm. It adds no
+rule of the protocol.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ class Server:
         self.wake()
         return end
 
-    # -- the tick --------------------------------------------------------------------------------------------------------
+    # -- the tick ----------------------------------------------------------------------
 
     def wake(self) -> None:
         """There is work: do it now, or with whatever else comes within a tick."""
@@ -220,7 +220,7 @@ class Server:
         self.broker.handle_timer(self.world.schedule.now)
         self.tick()
 
-    # -- its end ---------------------------------------------------------------------------------------------------------
+    # -- its end ----------------------------------------------------------------------
 
     def crash(self, why: str) -> None:
         """The process ends at once; its links break, its clients find out later."""

@@ -9,8 +9,16 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from mqtt_core.codec import ConnackPacket, ConnectPacket, DisconnectPacket, SubackPacket, SubscribePacket
-from mqtt_core.codec import UnsubackPacket, UnsubscribePacket, decode
+from mqtt_core.codec import (
+    ConnackPacket,
+    ConnectPacket,
+    DisconnectPacket,
+    SubackPacket,
+    SubscribePacket,
+    UnsubackPacket,
+    UnsubscribePacket,
+    decode,
+)
 from mqtt_core.testing.simulation.model import MessageModel, SessionModel, SubscriptionModel
 from mqtt_core.testing.simulation.wire import Cutter, Publish, parse_publish
 
@@ -68,7 +76,7 @@ class Tap:
         self._resends: deque[int] = deque()
         self._resent: list[int] = []
 
-    # -- what arrives at the broker ----------------------------------------------------------------------------------
+    # -- what arrives at the broker ----------------------------------------------------------------------
 
     def inbound(self, frames: list[bytes]) -> None:
         """Packets that will be whole with the bytes the broker is about to be given."""
@@ -149,7 +157,7 @@ class Tap:
                 ending += oracle.end_subscription(session, name)
             self._requests[packet.packet_id] = ending
 
-    # -- what leaves the broker --------------------------------------------------------------------------------------
+    # -- what leaves the broker ----------------------------------------------------------------------
 
     def outbound(self, data: bytes) -> None:
         """Bytes the broker has just let go."""
@@ -244,7 +252,7 @@ class Tap:
             oracle.count("outbound alias")
         elif not publish.topic:
             oracle.fault(f"{self!r}: neither topic nor alias")
-        oracle.check_expiry(self, publish)
+        oracle.deliveries.check_expiry(self, publish)
         if publish.qos and not self.over:
             self._check_flight(session, publish)
 
@@ -281,7 +289,7 @@ class Tap:
         if len(self._open) > quota:
             oracle.fault(f"{self!r}: {len(self._open)} messages in flight, {quota} are allowed")
 
-    # -- its end ------------------------------------------------------------------------------------------------------
+    # -- its end ----------------------------------------------------------------------
 
     def unanswered(self) -> list[MessageModel]:
         """Messages that came and were not answered here."""

@@ -1,8 +1,8 @@
 """When a will has to be published, and when it must not be (5.0 section 3.1.2.5).
 
-Law: a will is due when its connection ends without a DISCONNECT that deletes it: at once, or after its delay, or with its
-session if that ends first; it is void when the session's client comes back before. A crash of the broker is an end of
-all connections, at the newest time it had stored.
+Law: a will is due when its connection ends without a DISCONNECT that deletes it: at once, or after its delay, or with
+its session if that ends first; it is void when the session's client comes back before. A crash of the broker is an
+end of all connections, at the newest time it had stored.
 """
 
 from __future__ import annotations
@@ -65,7 +65,6 @@ class Wills:
 
     def crashed(self, stamp: float) -> None:
         """The broker crashed: what was published since its newest stamp may be published again."""
-        oracle = self._oracle
         for when, message in self._recent:
             if when >= stamp:
                 message.wills += 1

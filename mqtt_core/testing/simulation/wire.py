@@ -1,5 +1,7 @@
 """Reading the wire without the codec: what the oracle and the transcript need of a frame, by index.
 
+Frames that are read here have been cut from a stream; what is read of them is taken to be well formed.
+
 Law: nothing of `mqtt_core.codec` is used here, so that a fault there does not hide itself.
 """
 
@@ -11,10 +13,24 @@ from typing import Final
 __all__ = ["Cutter", "Publish", "describe", "parse_publish"]
 
 _NUMBER: Final = re.compile(rb"[0-9]{8}")
-NAMES: Final = (
-    "reserved CONNECT CONNACK PUBLISH PUBACK PUBREC PUBREL PUBCOMP SUBSCRIBE SUBACK UNSUBSCRIBE UNSUBACK "
-    "PINGREQ PINGRESP DISCONNECT AUTH"
-).split()
+NAMES: Final = [
+    "reserved",
+    "CONNECT",
+    "CONNACK",
+    "PUBLISH",
+    "PUBACK",
+    "PUBREC",
+    "PUBREL",
+    "PUBCOMP",
+    "SUBSCRIBE",
+    "SUBACK",
+    "UNSUBSCRIBE",
+    "UNSUBACK",
+    "PINGREQ",
+    "PINGRESP",
+    "DISCONNECT",
+    "AUTH",
+]
 
 
 class Cutter:

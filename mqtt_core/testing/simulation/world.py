@@ -1,7 +1,7 @@
 """A world: one broker, its clients, their links and storages, in virtual time, from one seed.
 
-First the safety phase: the workload runs and faults strike, and no rule may ever be broken. Then the liveness phase: all
-faults are healed, everybody comes back, and within bounded time everything owed has to be delivered. Then everybody
+First the safety phase: the workload runs and faults strike, and no rule may ever be broken. Then the liveness phase:
+all faults are healed, everybody comes back, and within bounded time everything owed has to be delivered. Then everybody
 leaves for good, and nothing may be left.
 
     World(draw(7)).run()
@@ -76,7 +76,7 @@ class World:
         ]
         self.faults = Faults(self)
 
-    # -- the phases ------------------------------------------------------------------------------------------------------
+    # -- the phases ----------------------------------------------------------------------
 
     def run(self) -> None:
         """Both phases; raises Violation, or whatever the core raised, when something is wrong."""
@@ -159,7 +159,7 @@ class World:
             return f"{broker.counters.queued_messages} messages are queued"
         return ""
 
-    # -- what others need ------------------------------------------------------------------------------------------------
+    # -- what others need ----------------------------------------------------------------------
 
     def break_link(self, link: Link) -> None:
         """The other end of a link is dead: the client finds out, after the bytes that are on their way or without."""

@@ -1,0 +1,97 @@
+"""What is retained on each topic, as far as the wire tells (section 3.3.1.3).
+
+Law: the last write that was acknowledged replaces all before it. A write that is not acknowledged is possible from its
+arrival on, and a crash makes every possible write the current one, perhaps.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mqtt_core.testing.simulation.model import MessageModel, SessionModel, SlotModel, SubscriptionModel
+
+if TYPE_CHECKING:
+    from mqtt_core.testing.simulation.oracle import Oracle
+
+__all__ = ["Slots"]
+
+
+class Slots:
+    """The retained messages of one world. slots: by topic."""
+
+    def __init__(self, oracle: Oracle) -> None:
+        self._oracle = oracle
+        self.slots: dict[str, SlotModel] = {}
+
+    def written(self, number: int, topic: str, qos: int) -> None:
+        """A PUBLISH with RETAIN arrived; number 0 deletes."""
+        oracle = self._oracle
+        slot = self.slots.get(topic)
+        if slot is None:
+            slot = self.slots[topic] = SlotModel()
+        message = oracle.messages.get(number)
+        if message is not None and qos == 2 and message.arrivals:
+            # A repetition, which is no write; unless the first was lost in a crash, or its session with all receipts.
+            if not message.acks or message.doubled:
+                slot.unsure = True
+                message.superseded = 0
+                if number not in slot.writes:
+                    slot.writes.append(number)
+            return
+        if number in slot.writes:
+            slot.writes.remove(number)
+        slot.writes.append(number or -oracle.index)
+        if message is not None:
+            message.superseded = 0
+        slot.unsure = not oracle.in_order
+
+    def acknowledged(self, message: MessageModel) -> None:
+        """A retained message was acknowledged: what was written before it is gone."""
+        oracle = self._oracle
+        slot = self.slots[message.topic]
+        if message.qos == 2 and message.arrivals > 1:
+            return
+        if not oracle.in_order:
+            for number in [n for n in slot.writes if n > 0 and 0 < oracle.messages[n].done < message.came]:
+                self._supersede(number)
+                slot.writes.remove(number)
+        elif message.number in slot.writes:
+            at = slot.writes.index(message.number)
+            for number in slot.writes[:at]:
+                self._supersede(number)
+            slot.writes = slot.writes[at:]
+            if len(slot.writes) == 1:
+                slot.unsure = False
+
+    def doubt(self) -> None:
+        """A connection ended: what it wrote last may not have been handled."""
+        for slot in self.slots.values():
+            slot.unsure = slot.unsure or len(slot.writes) > 1
+
+    def crashed(self) -> None:
+        """The broker crashed."""
+        oracle = self._oracle
+        for slot in self.slots.values():
+            if not oracle.durable:
+                for number in slot.writes:
+                    self._supersede(number)
+                slot.writes = [0]
+            slot.unsure = len(slot.writes) > 1 or not oracle.in_order
+
+    def _supersede(self, number: int) -> None:
+        if number > 0:
+            self._oracle.messages[number].superseded = self._oracle.index
+
+    def check_replay(self, session: SessionModel, message: MessageModel, rights: list[SubscriptionModel]) -> None:
+        """An application was given a message with RETAIN."""
+        oracle = self._oracle
+        if not message.retain:
+            oracle.fault(f"{session.client_id} got {message!r} with RETAIN, published without")
+        if any(s.retain_as_published for s in rights):
+            return
+        oracle.count("retained replay")
+        for name in oracle.matching_filters(message.topic):
+            for subscription in session.subscriptions.get(name, ()):
+                if not message.superseded or subscription.asked <= message.superseded:
+                    return
+        oracle.fault(f"{session.client_id} got {message!r} as retained, which it was no more when it subscribed")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import coverage
 
+from tests.spec.tags import package_root
 from tests.test_layers import ALL, imports
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +39,8 @@ TESTS = {
     "mqtt_adapters.bin": "tests/bin",
     **{f"mqtt_core.{name}": f"tests/{name}" for name in CORE if name not in {"timers", "testing"}},
 }
+NOX = next((p for p in ROOT.parents if p.name == ".nox"), ROOT / ".nox")
+MEASURED = (ROOT / ".coverage", NOX / "tests" / "tmp" / "tests-tests" / ".coverage")
 INTRO = """# Modules
 
 Generated from the source: what each package is for, what it is made of, and how much of it is tested. An arrow means
@@ -127,10 +130,10 @@ def count_tests(place: str) -> int:
 
 
 def covered() -> dict[str, tuple[int, int]]:
-    """Executed and existing lines and branches by package, as `.coverage` tells them; nothing without one."""
-    file = ROOT / ".coverage"
+    """Executed and existing lines and branches by package, as the last run of the tests left them; or nothing."""
     totals: dict[str, tuple[int, int]] = {}
-    if not file.exists():
+    file = next((file for file in MEASURED if file.exists()), None)
+    if file is None:
         return totals
     measured = coverage.Coverage(data_file=str(file), config_file=str(ROOT / "pyproject.toml"))
     measured.load()
@@ -194,7 +197,7 @@ def section(package: str, edges: dict[str, set[str]], measured: dict[str, tuple[
         lines += ["", "| file | lines | what for |", "|---|---:|---|"]
     for name in files:
         text = ALL[name].read_text(encoding="utf-8")
-        shown = ALL[name].relative_to(ROOT).relative_to(Path(*package.split(".")[: 2 if files != [package] else 1]))
+        shown = ALL[name].relative_to(package_root(package.partition(".")[0]))
         about = first_line(ast.get_docstring(ast.parse(text)))
         if shown.name != "__init__.py" or about:
             lines.append(f"| `{shown}` | {text.count(chr(10))} | {about} |")

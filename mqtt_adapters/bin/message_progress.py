@@ -17,7 +17,8 @@ EVERY_S: Final = 0.1
 
 
 class MessageProgress:
-    """Counts. program: what the line begins with. stream: where to, silent if that is no terminal, or None. clock: seconds."""
+    """Counts. program: what the line begins with. stream: where to; silent if that is no terminal, or None.
+    clock: seconds."""
 
     def __init__(self, program: str, stream: TextIO | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._program = program

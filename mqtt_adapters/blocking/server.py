@@ -249,17 +249,19 @@ class MqttServer(ServerVerbs):
     @property
     def served_elsewhere(self) -> bool:
         """Another thread than the caller's serves."""
-        return self._server_thread not in {0, threading.get_ident()} or self._thread is not None
+        if self._thread is None:
+            return self._server_thread not in {0, threading.get_ident()}
+        return self._thread is not threading.current_thread()
 
     def pump(self, timeout: float | None = 0.0) -> None:
         """Serve in the caller's thread: do what is due, waiting up to `timeout` seconds for something to come up.
 
         Raises:
-            RuntimeError: another thread serves.
+            RuntimeError: another thread serves, or this one, further up.
             StorageError: the storage has failed, and the server with it.
         """
-        if self.served_elsewhere:
-            raise RuntimeError("another thread serves; make the server with background=False")
+        if self.served_elsewhere or self._server_thread:
+            raise RuntimeError("a thread serves already; make the server with background=False to pump it")
         if self.running:
             self._step(_STEP_MAX_S if timeout is None else timeout)
             if self._stop_wanted:

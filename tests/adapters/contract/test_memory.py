@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 
 import anyio
 import pytest
@@ -15,6 +16,7 @@ from mqtt_adapters.anyio.memory import memory_pair
 from mqtt_adapters.config import ServerConfig
 from mqtt_adapters.errors import ConnectError
 from mqtt_adapters.memory import connect_in_memory
+from mqtt_core.broker import ClientConnected
 from tests.adapters.client.kit import Style, take
 
 CONFIG = ServerConfig(bind_addr="127.0.0.1:0", sys_interval_s=0.0)
@@ -97,5 +99,29 @@ def test_a_blocking_server_can_be_pumped_by_its_caller():
 
 
 def test_pumping_where_a_thread_serves_is_a_mistake():
-    with mqtt_adapters.blocking.MqttServer(CONFIG) as server, pytest.raises(RuntimeError, match="another thread"):
+    with mqtt_adapters.blocking.MqttServer(CONFIG) as server, pytest.raises(RuntimeError, match="serves already"):
         server.pump()
+
+
+def test_a_callback_may_stop_the_server_it_is_called_by():
+    def on_event(event):
+        if isinstance(event, ClientConnected):
+            server.stop()
+
+    for background in (True, False):
+        server = mqtt_adapters.blocking.MqttServer(CONFIG, background=background, on_event=on_event)
+        ours, theirs = socket.socketpair()
+        if background:
+            server.start()
+            server.serve_transport(theirs)
+        else:
+            ready = {"on_ready": lambda up, end=theirs: up.serve_transport(end)}
+            thread = threading.Thread(target=server.run, kwargs=ready)
+            thread.start()
+        ours.sendall(b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x00\x00\x01x")
+        assert server.wait_stopped(20)
+        ours.close()
+        server.stop()
+        if not background:
+            thread.join()
+    assert [t for t in threading.enumerate() if "mqtt" in t.name] == []

@@ -3,6 +3,7 @@
 Any object with these methods will do. Passwords are checked here at once; a policy that has to ask elsewhere returns
 `DEFERRED` and the host calls `server.resume(handler, decision)` when the answer is there.
 """
+
 from __future__ import annotations
 
 import asyncio

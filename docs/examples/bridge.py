@@ -3,6 +3,7 @@
 Messages are taken with manual acknowledgement and acknowledged only when the far side has acknowledged them, so that a
 gateway that dies loses nothing. No Local keeps a message from coming straight back.
 """
+
 from __future__ import annotations
 
 import asyncio

@@ -1,9 +1,10 @@
 """A storage of one's own: an append-only file, in forty lines.
 
-A back-end that can append needs four verbs: `open`, `load_snapshot`, `apply`, `close`. A batch is one blob; `apply` returns
-when it is durable, all or nothing. Here a batch is a length, a checksum and the blob; a torn end is cut off at the next
-start. (What is missing to a real one is compaction; `SqliteStore` has it.)
+A back-end that can append needs four verbs: `open`, `load_snapshot`, `apply`, `close`. A batch is one blob; `apply`
+returns when it is durable, all or nothing. Here a batch is a length, a checksum and the blob; a torn end is cut off at
+the next start. (What is missing to a real one is compaction; `SqliteStore` has it.)
 """
+
 from __future__ import annotations
 
 import asyncio

@@ -1,8 +1,9 @@
 """A broker inside an asyncio application, which publishes and listens without a socket of its own.
 
-The application keeps the newest temperature of every room and tells the rooms how often to measure. Devices connect over
-TCP as to any other broker; here one of our own clients plays the device.
+The application keeps the newest temperature of every room and tells the rooms how often to measure. Devices connect
+over TCP as to any other broker; here one of our own clients plays the device.
 """
+
 from __future__ import annotations
 
 import asyncio

@@ -1,8 +1,9 @@
 """A broker that lives exactly as long as a web application, in the style of ASGI's lifespan.
 
-FastAPI and Starlette take such a context manager as `FastAPI(lifespan=lifespan)`: what it yields to is the application's
-life. Nothing here needs either; `App` stands for one with two routes.
+FastAPI and Starlette take such a context manager as `FastAPI(lifespan=lifespan)`: what it yields to is the
+application's life. Nothing here needs either; `App` stands for one with two routes.
 """
+
 from __future__ import annotations
 
 import asyncio

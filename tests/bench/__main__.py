@@ -16,6 +16,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -187,6 +188,7 @@ def parse(arguments):
 
 
 def main(arguments):
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the brokers are ended, too
     options = parse(arguments)
     scenarios = [s for s in ALL if not options.short or s.in_short]
     if options.scenarios:

@@ -21,6 +21,7 @@ from tests.bench.wire import DISCONNECT, Flow, answers, connect, subscribe, unsu
 
 PATIENCE_S = 4.0
 CONNECTING_AT_ONCE = 64
+FILTERS_AT_ONCE = 100
 
 
 def cpu_s(pid):
@@ -83,9 +84,10 @@ def open_all(loop, connections, spec, clean=True, names=None):
 
 
 def subscribe_in_parts(loop, connection, filters, qos, version):
-    for start in range(0, len(filters), 500):
-        connection.send(subscribe(1 + start // 500, filters[start : start + 500], qos, version))
-    answer(loop, [connection], 0x90, (len(filters) + 499) // 500)
+    for start in range(0, len(filters), FILTERS_AT_ONCE):
+        part = filters[start : start + FILTERS_AT_ONCE]
+        connection.send(subscribe(1 + start // FILTERS_AT_ONCE, part, qos, version))
+    answer(loop, [connection], 0x90, -(-len(filters) // FILTERS_AT_ONCE))
 
 
 # -- traffic ----------------------------------------------------------------------------------------------------------

@@ -73,7 +73,7 @@ def test_a_qos_that_is_none_is_refused(world, qos):
 
 @pytest.mark.parametrize("payload", ["text", bytearray(b"x"), None])
 def test_a_payload_that_is_no_bytes_is_refused(world, payload):
-    with pytest.raises(LocalProtocolError):
+    with pytest.raises((LocalProtocolError, TypeError)):  # the compiled core refuses it when the Message is made
         world.publish("t", payload)
 
 

@@ -71,7 +71,10 @@ def serve(handler: ClientHandler, now: float) -> None:
 
 
 def _forward_qos0(handler: ClientHandler, chunk: bytes, pos: int, size: int) -> int:
-    """Forward QoS 0 frames as slices; long because it is the innermost loop of fan-out."""
+    """Forward QoS 0 frames as slices; long because it is the innermost loop of fan-out.
+
+    A slice ends where the recipients change: for a single one it goes on over frames of other topics.
+    """
     routes = handler.state.router.routes
     v5 = 1 if handler.version == V5 else 0
     route: Route | None = None
@@ -100,12 +103,14 @@ def _forward_qos0(handler: ClientHandler, chunk: bytes, pos: int, size: int) -> 
         if not may_pass(handler, found, 0, frame_size):
             break
         if found is not route:
-            if route is not None:
-                _emit_qos0(handler, route, chunk[run:pos], frames, payload)
-                total += frames
+            only = found.only
+            if route is None or only is None or only is not route.only or only.replays is not None:
+                if route is not None:
+                    _emit_qos0(handler, route, chunk[run:pos], frames, payload)
+                    total += frames
+                run = pos
+                frames = payload = 0
             route = found
-            run = pos
-            frames = payload = 0
         before = pos
         pos = end
         if size - end >= frame_size:
@@ -141,7 +146,7 @@ def _emit_qos0(handler: ClientHandler, route: Route, run: bytes, frames: int, pa
         if sink is None:
             continue
         if sink.size + length > limit:
-            _emit_each(handler, sink, run, len(route.topic_bytes))
+            _emit_each(handler, sink, run)
             continue
         given += 1
         if sink.held is None:
@@ -155,11 +160,11 @@ def _emit_qos0(handler: ClientHandler, route: Route, run: bytes, frames: int, pa
     counters.publish_bytes_sent += payload * given
 
 
-def _emit_each(handler: ClientHandler, sink: Outbox, run: bytes, topic_size: int) -> None:
+def _emit_each(handler: ClientHandler, sink: Outbox, run: bytes) -> None:
     """A run of QoS 0 frames for an outbox that has room for only some of them: the rest is dropped and counted."""
     counters = handler.state.counters
     limit = handler.state.sender.outbox_bytes_max
-    overhead = topic_size + 2 + (1 if handler.version == V5 else 0)
+    overhead = 3 if handler.version == V5 else 2
     pos = 0
     while pos < len(run):
         body = pos + 2 if run[pos + 1] < 128 else body_at(run + bytes(4), pos, len(run) + 4)
@@ -169,5 +174,5 @@ def _emit_each(handler: ClientHandler, sink: Outbox, run: bytes, topic_size: int
         else:
             sink.send(run[pos:end])
             counters.publish_sent += 1
-            counters.publish_bytes_sent += end - body - overhead
+            counters.publish_bytes_sent += end - body - overhead - (run[body] << 8 | run[body + 1])
         pos = end

@@ -58,12 +58,12 @@ class Delivery:
 class Route:
     """A topic's prepared recipients: rows, and the shared groups of which one member each gets a copy.
 
-    The last four are for the bulk path. plain: the rows' sessions when frames may pass through unchanged. version: the
-    version all of them speak, 0 when they differ or the route needs the object path. qos_min: the lowest granted QoS.
-    size_max: the smallest Maximum Packet Size of a recipient (0: none has one).
+    The last five are for the bulk path. plain: the rows' sessions when frames may pass through unchanged; only: the one
+    of them when there is just one. version: the version all of them speak, 0 when they differ or the route needs the
+    object path. qos_min: the lowest granted QoS. size_max: the smallest Maximum Packet Size of a recipient (0: none).
     """
 
-    __slots__ = ("groups", "plain", "qos_min", "rows", "size_max", "topic", "topic_bytes", "version")
+    __slots__ = ("groups", "only", "plain", "qos_min", "rows", "size_max", "topic", "topic_bytes", "version")
 
     def __init__(self, topic: str, topic_bytes: bytes, rows: list[Delivery], groups: list[SharedGroup]) -> None:
         self.topic = topic
@@ -71,6 +71,7 @@ class Route:
         self.rows = rows
         self.groups = groups
         self.plain: list[Session] = []
+        self.only: Session | None = None
         self.version = 0
         self.qos_min = 2
         self.size_max = 0
@@ -96,6 +97,8 @@ class Route:
             ):
                 return
         self.plain = [row.session for row in self.rows]
+        if len(self.plain) == 1:
+            self.only = self.plain[0]
         self.version = version
 
     def empty(self) -> bool:

@@ -4,6 +4,7 @@ Each run drives two brokers, equal but for `bulk_path`, with the same random inp
 small limits, with readers that pause, commits that are late and subscriptions that change, and demands the same
 bytes on every connection, the same state of every session and the same counters.
 """
+
 from __future__ import annotations
 
 from random import Random
@@ -173,37 +174,37 @@ class Peer:
                 self.backlog += encode(PubcompPacket(packet.packet_id), self.version)
 
 
-def run(seed: int, stored: bool) -> tuple[int, int]:
-    rng = Random(seed)
-    twins = Twins(rng, stored)
-    peers = [Peer(rng, twins, f"c{i}") for i in range(rng.randint(2, 5))]
-    twins.commit()
-    for _ in range(150):
-        peer = rng.choice(peers)
-        action = rng.random()
-        if action < 0.12:
-            peer.subscribe()
-        elif action < 0.15:
-            peer.unsubscribe()
-        elif action < 0.5:
-            peer.publish()
-            peer.send()
-        elif action < 0.7:
-            peer.read()
-        elif action < 0.8:
-            peer.send()
-        elif action < 0.9:
-            twins.commit()
-        elif action < 0.97:
-            twins.timer()
-        else:
-            last_word = encode(DisconnectPacket(), peer.version)
-            twins.feed(peer.index, last_word) if rng.random() < 0.5 else None
-            for side in (0, 1):
-                twins.handlers[side][peer.index].receive_eof(twins.now)
-            name = f"c{peers.index(peer)}"
-            peers[peers.index(peer)] = Peer(rng, twins, name)
-        twins.compare_state()
+def step(rng: Random, twins: Twins, peers: list[Peer]) -> None:
+    """One thing that somebody does."""
+    peer = rng.choice(peers)
+    action = rng.random()
+    if action < 0.12:
+        peer.subscribe()
+    elif action < 0.15:
+        peer.unsubscribe()
+    elif action < 0.5:
+        peer.publish()
+        peer.send()
+    elif action < 0.7:
+        peer.read()
+    elif action < 0.8:
+        peer.send()
+    elif action < 0.9:
+        twins.commit()
+    elif action < 0.97:
+        twins.timer()
+    else:
+        last_word = encode(DisconnectPacket(), peer.version)
+        twins.feed(peer.index, last_word) if rng.random() < 0.5 else None
+        for side in (0, 1):
+            twins.handlers[side][peer.index].receive_eof(twins.now)
+        name = f"c{peers.index(peer)}"
+        peers[peers.index(peer)] = Peer(rng, twins, name)
+    twins.compare_state()
+
+
+def settle(twins: Twins, peers: list[Peer]) -> None:
+    """Everything that waits is done."""
     for _ in range(5):
         twins.commit()
         twins.timer()
@@ -211,6 +212,16 @@ def run(seed: int, stored: bool) -> tuple[int, int]:
             peer.send()
             peer.read()
     twins.compare_state()
+
+
+def run(seed: int, stored: bool) -> tuple[int, int]:
+    rng = Random(seed)
+    twins = Twins(rng, stored)
+    peers = [Peer(rng, twins, f"c{i}") for i in range(rng.randint(2, 5))]
+    twins.commit()
+    for _ in range(150):
+        step(rng, twins, peers)
+    settle(twins, peers)
     counters = twins.brokers[0].counters
     return counters.bulk_frames, counters.messages_received
 

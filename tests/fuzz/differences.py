@@ -1,0 +1,245 @@
+"""Known differences between our broker and mosquitto 2.0, each with the reason why ours is as it is.
+
+A row applies to one observed frame: `applies` looks at the version, the packet and what both sides answered. Rows are
+as narrow as the difference they explain; a frame that no row explains is a finding. Where a row says that both are
+allowed, ours stays as the design has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mqtt_core.codec import (
+    AckPacket,
+    AuthPacket,
+    ConnackPacket,
+    ConnectPacket,
+    DisconnectPacket,
+    MqttError,
+    Packet,
+    PingrespPacket,
+    PublishPacket,
+    PubrecPacket,
+    PubrelPacket,
+    SubackPacket,
+    SubscribePacket,
+    UnsubackPacket,
+    UnsubscribePacket,
+    decode,
+)
+from mqtt_core.codec.types import (
+    CONNECT,
+    DISCONNECT,
+    PINGREQ,
+    PINGRESP,
+    PUBACK,
+    PUBCOMP,
+    PUBREC,
+    PUBREL,
+    SUBACK,
+    UNSUBACK,
+    V5,
+)
+from mqtt_core.topic_matcher import matches, split_share
+from tests.fuzz.observed import Observation
+
+SMALL = frozenset({PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK, UNSUBACK, PINGREQ, PINGRESP})
+BY_SERVER = ConnackPacket | PingrespPacket | SubackPacket | UnsubackPacket
+
+
+@dataclass(frozen=True)
+class Difference:
+    """name: what differs. why: and why that is right. applies: to which observations."""
+
+    name: str
+    why: str
+    applies: Callable[[Observation], bool]
+
+
+def both_closed(seen: Observation) -> bool:
+    """They differ at most in what they said at the end."""
+    return seen.ours.closed and seen.theirs.closed and seen.ours.heard == seen.theirs.heard
+
+
+def only_we_closed(seen: Observation) -> bool:
+    return seen.ours.closed and not seen.theirs.closed
+
+
+def only_they_closed(seen: Observation) -> bool:
+    return seen.theirs.closed and not seen.ours.closed
+
+
+def texts(seen: Observation) -> list[str]:
+    """The strings of an accepted packet."""
+    packet = seen.packet
+    if isinstance(packet, ConnectPacket):
+        will = [packet.will.topic] if packet.will is not None else []
+        return [packet.client_id, packet.username or "", *will]
+    if isinstance(packet, PublishPacket):
+        return [packet.topic, packet.properties.response_topic or "", packet.properties.content_type or ""]
+    if isinstance(packet, SubscribePacket):
+        return [wanted.filter for wanted in packet.subscriptions]
+    return list(packet.filters) if isinstance(packet, UnsubscribePacket) else []
+
+
+def control(seen: Observation) -> bool:
+    """A string holds a control character or a non-character, and one of the two refuses it."""
+    return any(
+        ord(sign) < 0x20 or 0x7F <= ord(sign) < 0xA0 or 0xFDD0 <= ord(sign) <= 0xFDEF or ord(sign) & 0xFFFE == 0xFFFE
+        for text in texts(seen)
+        for sign in text
+    )
+
+
+def code_of_unknown(seen: Observation) -> bool:
+    if seen.version != V5 or not isinstance(seen.packet, PubrecPacket | PubrelPacket):
+        return False
+    name = "PUBREL" if isinstance(seen.packet, PubrecPacket) else "PUBCOMP"
+    return seen.ours.codes(name) == [0x92] and seen.theirs.codes(name) == [0]
+
+
+def retained_for_shared(seen: Observation) -> bool:
+    if not isinstance(seen.packet, SubscribePacket) or seen.ours.said != seen.theirs.said:
+        return False
+    shared = any(wanted.filter.startswith("$share/") for wanted in seen.packet.subscriptions)
+    return shared and all(message in seen.theirs.delivered for message in seen.ours.delivered)
+
+
+def overlapping(seen: Observation) -> bool:
+    """The client has more than one subscription, and got the same messages in another number or quality."""
+    if not isinstance(seen.packet, PublishPacket) or seen.ours.said != seen.theirs.said:
+        return False
+    names = [
+        wanted.filter
+        for frame in seen.history
+        for packet in [parsed(frame, seen.version)]
+        if isinstance(packet, SubscribePacket)
+        for wanted in packet.subscriptions
+    ]
+    matching = [name for name in names if matches(split_share(name)[1], seen.packet.topic)]
+    if any(name in names[index + 1 :] for index, name in enumerate(names) if name in matching):
+        return True  # subscribed again: mosquitto keeps the No Local of the first time
+    same = {message[:2] for message in seen.ours.delivered} == {message[:2] for message in seen.theirs.delivered}
+    return len(matching) > 1 and same and seen.ours.heard == seen.theirs.heard
+
+
+def retained_again(seen: Observation) -> bool:
+    """The same retained messages, of which one side sent some once and the other twice."""
+    if not isinstance(seen.packet, SubscribePacket) or seen.ours.said != seen.theirs.said:
+        return False
+    fewer = {message[:2] for message in seen.ours.delivered}
+    return len(seen.packet.subscriptions) > 1 and fewer == {message[:2] for message in seen.theirs.delivered}
+
+
+def parsed(frame: bytes, version: int) -> Packet | None:
+    try:
+        return decode(frame, version)
+    except MqttError:
+        return None
+
+
+def tolerated(seen: Observation) -> bool:
+    """Surplus bytes, reason codes and flags of the small packets, which mosquitto does not look at."""
+    return seen.frame[0] >> 4 in SMALL and seen.error is not None and only_we_closed(seen)
+
+
+def astray(seen: Observation) -> bool:
+    """An acknowledgement that fits a message in flight on one side, and none or another on the other side."""
+    return isinstance(seen.packet, AckPacket) and (only_they_closed(seen) or only_we_closed(seen))
+
+
+def will_of_offender(seen: Observation) -> bool:
+    both = seen.ours.closed and seen.theirs.closed and not seen.theirs.heard and bool(seen.history)
+    return both and seen.frame[0] >> 4 in {CONNECT, DISCONNECT}
+
+
+DIFFERENCES = [
+    Difference(
+        "a faulty packet ends the connection with another code, or with none",
+        "A 5.0 server SHOULD say why it closes (4.13.1), and ours always does, with the most telling code of the "
+        "standard; mosquitto closes many malformed packets silently, and calls some protocol errors malformed.",
+        lambda seen: seen.version == V5 and seen.error is not None and both_closed(seen),
+    ),
+    Difference(
+        "a packet that is not allowed here ends the connection with another code, or with none",
+        "CONNECT twice, AUTH without a method and DISCONNECT with a code of servers are protocol errors (0x82); "
+        "mosquitto closes without a word.",
+        lambda seen: (
+            seen.version == V5
+            and isinstance(seen.packet, ConnectPacket | AuthPacket | DisconnectPacket)
+            and seen.ours.closed
+            and both_closed(seen)
+        ),
+    ),
+    Difference(
+        "the will of a client that says CONNECT twice or DISCONNECT with an error",
+        "Only DISCONNECT 0x00 deletes a will [MQTT-3.14.4-3], every other end publishes it [MQTT-3.1.2-8]; mosquitto "
+        "forgets it at a second CONNECT, and at DISCONNECT with any code but 0x04.",
+        will_of_offender,
+    ),
+    Difference(
+        "the will of a client whose Maximum Packet Size leaves no room for CONNACK",
+        "Ours never accepts it, so that there is no session and no will; mosquitto does, fails to write and publishes.",
+        lambda seen: (
+            isinstance(seen.packet, ConnectPacket)
+            and 0 < (seen.packet.properties.maximum_packet_size or 0) < 100
+            and seen.ours.closed
+            and seen.theirs.closed
+        ),
+    ),
+    Difference(
+        "faults of acknowledgements and pings",
+        "Reserved flags [MQTT-2.2.2-2], surplus bytes and codes that the packet does not have end the connection "
+        "(2.1.4, 4.13.1); mosquitto does not look at them.",
+        tolerated,
+    ),
+    Difference(
+        "packets of a server, sent by a client",
+        "They are protocol errors (2.1.2, table 2-1) and end the connection with 0x82; mosquitto ignores PINGRESP, "
+        "SUBACK and UNSUBACK, and closes silently for CONNACK.",
+        lambda seen: isinstance(seen.packet, BY_SERVER) and seen.ours.closed,
+    ),
+    Difference(
+        "an acknowledgement that fits no message, or one of another QoS",
+        "Each server gives packet identifiers as it likes, so that the same number is one message here, another there. "
+        "Ours answers an unknown one as the standard has it (PUBREL 0x92, 5.0 3.6.2.1) and closes for one of another "
+        "QoS; so does mosquitto, which also closes for some that are unknown.",
+        astray,
+    ),
+    Difference(
+        "copies, QoS and No Local of a message that several subscriptions of one client match",
+        "A server may send one copy or one for each (3.3.4). A single copy has the highest QoS [MQTT-3.3.5-1 v3.1.1], "
+        "which mosquitto's has not always; a shared subscription is one apart (4.8.2), and gets its own copy here. "
+        "Subscribing again replaces No Local [MQTT-3.8.4-3]; mosquitto keeps the first.",
+        overlapping,
+    ),
+    Difference(
+        "a retained message that several subscriptions of one SUBSCRIBE match",
+        "Ours starts to send what is retained when the packet is done, so that a filter that is in it twice has been "
+        "replaced and sends once; mosquitto sends for every entry.",
+        retained_again,
+    ),
+    Difference(
+        "the code for an unknown packet identifier",
+        "0x92 is what the standard has for PUBREL and PUBCOMP without a message (5.0 3.6.2.1, 3.7.2.1); "
+        "mosquitto says 0.",
+        code_of_unknown,
+    ),
+    Difference(
+        "retained messages for a shared subscription",
+        "They are not sent to one (5.0 4.8.2), and a 3.1.1 client that uses one gets it with the same meaning; "
+        "mosquitto sends them.",
+        retained_for_shared,
+    ),
+    Difference(
+        "control characters and non-characters in strings",
+        "Receivers MAY refuse them (1.5.4); ours accepts them, as other implementations send them, mosquitto closes.",
+        lambda seen: control(seen) and only_they_closed(seen),
+    ),
+]
+
+
+def explain(seen: Observation) -> str:
+    """The name of the difference that this is, "" for an unknown one."""
+    return next((row.name for row in DIFFERENCES if row.applies(seen)), "")

@@ -112,7 +112,7 @@ def page(results, shares, codecs, arguments, left_out):
     faults = [fault for table in tables.values() for fault in table.faults()]
     shared = ", ".join(f"{name} {share:.1f}" for name, share in shares.items())
     sections = [
-        PAGE_HEAD.format(command=f"python -m tests.bench {' '.join(arguments)}".strip(), machine=report.machine()),
+        PAGE_HEAD.format(command=" ".join(["python -m tests.bench", *arguments]), machine=report.machine()),
         tables["traffic"].markdown("cpu_us"),
         RATES,
         tables["traffic"].markdown("per_s", True),
@@ -212,7 +212,8 @@ def main(arguments):
     print("\nbulk share, per cent:", {name: round(share, 2) for name, share in shares.items()})
     if options.output is not None:
         codecs, absent = codec_figures()
-        options.output.write_text(page(results, shares, codecs, arguments, [*left_out, *absent]), encoding="utf-8")
+        shown = [word for word in arguments if word not in {"--output", str(options.output)}]
+        options.output.write_text(page(results, shares, codecs, shown, [*left_out, *absent]), encoding="utf-8")
         options.output.with_suffix(".svg").write_text(report.plot(results), encoding="utf-8")
     ours = {name: [run for kind in OURS for run in table.get(kind, [])] for name, table in results.items()}
     broken = [name for name, runs in ours.items() if any("fault" in run for run in runs)]

@@ -60,8 +60,7 @@ class GatePolicy:
 
     def continue_authentication(self, connect: ConnectPacket, auth: AuthPacket, peer: str) -> Decision:
         """See `Policy`."""
-        if self._inner is None:
-            return Refuse(ReasonCode.BAD_AUTHENTICATION_METHOD)
+        assert self._inner is not None  # without one, a CONNECT with a method was refused
         return self._inner.continue_authentication(connect, auth, peer)
 
     def authorize_publish(self, principal: Principal, topic: str, qos: int, retain: bool) -> bool:

@@ -109,7 +109,7 @@ class FrameReader:
     def _long_size(chunk: bytes, start: int) -> int:
         """Size of a frame whose remaining length has more than one byte, or 0 while that length is incomplete."""
         end = min(len(chunk), start + 5)
-        if end < start + 5 and chunk[end - 1] > 127:
+        if end < start + 5 and min(chunk[start + 1 : end]) > 127:
             return 0
         remaining, pos = decode_varint(chunk, start + 1, end)
         return pos - start + remaining

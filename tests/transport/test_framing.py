@@ -137,6 +137,13 @@ def test_a_frame_above_the_limit_is_refused_from_its_header():
     assert reader.pending == 3
 
 
+def test_a_frame_is_refused_from_its_header_whatever_byte_comes_behind_it():
+    reader = FrameReader(64)
+    reader.feed(b"\x30\xff\x6c\xff")  # a length of two bytes, and a byte that would continue one
+    with pytest.raises(PacketTooLarge):
+        reader.next_frame()
+
+
 def test_the_limit_may_change_between_frames():
     reader = FrameReader(10)
     reader.feed(frame(10) + frame(100))

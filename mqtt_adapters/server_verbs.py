@@ -178,4 +178,3 @@ def storage_error(error: Exception) -> StorageError:
     failure = StorageError(str(error))
     failure.__cause__ = error
     return failure
-

@@ -3,6 +3,7 @@
 A pseudo-terminal behaves as a serial port does, so `SerialLine` is what a transport over ``/dev/ttyUSB0`` would be.
 Neither broker nor client knows: the broker is given the transport, the client a function that connects one.
 """
+
 from __future__ import annotations
 
 import os

@@ -38,9 +38,7 @@ __all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "SYNCHRONOUS", "SqliteFile", "rea
 APPLICATION_ID: Final = 0x4D515453
 """In the header of every store, so that `file` and other programs can tell it from other databases."""
 
-MIGRATIONS: Final = (
-    "CREATE TABLE segment (place INTEGER PRIMARY KEY, checksum INTEGER NOT NULL, data BLOB NOT NULL)",
-)
+MIGRATIONS: Final = ("CREATE TABLE segment (place INTEGER PRIMARY KEY, checksum INTEGER NOT NULL, data BLOB NOT NULL)",)
 """Statement i takes the schema from version i to i + 1; a new file is an empty one brought up to date."""
 
 SCHEMA_VERSION: Final = len(MIGRATIONS)

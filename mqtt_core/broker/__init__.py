@@ -3,6 +3,7 @@
 Laws: the broker has no socket, clock, thread or randomness of its own; a peer can never raise into the host; what is
 acknowledged has been written first.
 """
+
 from __future__ import annotations
 
 from mqtt_core.broker.broker import Broker

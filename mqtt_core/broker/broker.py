@@ -7,6 +7,7 @@ bytes (`take_dirty`, then `data_to_send` of each), events (`take_events`) and ti
 
 Law: no input does unbounded work. What is long is done in slices, with `next_deadline() == now` until it is finished.
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence

@@ -10,9 +10,10 @@ Laws. Two paths, one meaning: whatever is decided here comes out as the object p
 count for count. Anything else is left where it is: `serve` moves the reader to the first frame it may not serve, and
 the object path takes that one. Counters and limits are kept per run, not per message.
 
-Here are the door and QoS 0; QoS 1/2 is in bulk_acked.py, acknowledgements in bulk_acks.py, the frame arithmetic in
-bulk_frames.py.
+Here are the door and QoS 0; QoS 1/2 is in bulk_acked.py, acknowledgements in bulk_acks.py, retained messages in
+bulk_retained.py, the frame arithmetic in bulk_frames.py.
 """
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 from mqtt_core.broker.bulk_acked import forward_acked
 from mqtt_core.broker.bulk_acks import PUBACK, PUBCOMP, PUBREC, PUBREL, complete_run, finish_run, release_run
 from mqtt_core.broker.bulk_frames import body_at, end_at, may_pass
+from mqtt_core.broker.bulk_retained import retain_run
 from mqtt_core.codec.types import V5
 from mqtt_core.router.router import Route
 from mqtt_core.transport.outbox import Outbox
@@ -31,6 +33,8 @@ __all__ = ["serve"]
 
 _PUBLISH_QOS0: Final = 0x30
 _PUBLISH_QOS1: Final = 0x32
+_RETAINED_QOS0: Final = 0x31
+_RETAINED_QOS1: Final = 0x33
 _PUBLISH_QOS2: Final = 0x34
 
 
@@ -58,6 +62,8 @@ def serve(handler: ClientHandler, now: float) -> None:
             after = release_run(handler, chunk, pos, size)
         elif first == PUBREL:
             after = complete_run(handler, chunk, pos, size)
+        elif first in (_RETAINED_QOS0, _RETAINED_QOS1):
+            after = retain_run(handler, chunk, pos, size)
         else:
             break
         if after == pos:

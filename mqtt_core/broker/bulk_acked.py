@@ -6,6 +6,7 @@ also what goes out. A recipient whom it does not suit gets it with another ident
 A run is frames of one topic and one size, so it can be looked at in columns: the identifiers of a thousand frames are
 two strided slices of it, and so are their places in a run of acknowledgements.
 """
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final

@@ -3,6 +3,7 @@
 Law: an acknowledgement of something that is not in flight, or in another state, ends the run; the object path says what
 is wrong with it. Answers to one run are one chunk.
 """
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final

@@ -3,6 +3,7 @@
 Law: index arithmetic over the bytes of a read, nothing is cut out. A frame whose header is incomplete or in a longer
 form than it needs is unclear, and left to the object path.
 """
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

@@ -4,6 +4,7 @@ Law: everything that can grow has a limit here, with a name, a default that serv
 is reached (docs: "Back-pressure and limits" is generated from these fields). Each setting exists once; adapters, flags
 and configuration files take over names, defaults and help texts from here. 0 means "no bound" where the help says so.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
@@ -140,9 +141,7 @@ class BrokerConfig:
     response_information: str = field(
         default="", metadata={"help": "Response Information for 5.0 clients that ask for it", "unit": ""}
     )
-    sys_interval_s: float = field(
-        default=10.0, metadata={"help": "interval of the $SYS topics (0: none)", "unit": "s"}
-    )
+    sys_interval_s: float = field(default=10.0, metadata={"help": "interval of the $SYS topics (0: none)", "unit": "s"})
     bulk_path: bool = field(
         default=True, metadata={"help": "serve plain PUBLISH and acknowledgement runs without objects", "unit": ""}
     )

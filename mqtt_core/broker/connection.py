@@ -6,6 +6,7 @@ they are committed, within `close_timeout_s`. One timer serves all limits of a c
 `last_received`. Reading pauses for the connection's own bytes only, and while the broker itself pauses it, the
 keep-alive clock stands still.
 """
+
 from __future__ import annotations
 
 from math import inf

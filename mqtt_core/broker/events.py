@@ -3,6 +3,7 @@
 Law: events are for operators and tests. They are taken with `Broker.take_events()`, oldest first, from a bounded ring;
 no decision of the broker depends on their being read.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -10,6 +10,7 @@ and the traffic that needs no object in bulk.py. Receive Maximum: a QoS 1/2 PUBL
 its last acknowledgement has left `data_to_send`; excess is 0x93 for 5.0, a 3.1.1 client is read no further until there
 is room.
 """
+
 from __future__ import annotations
 
 from math import inf

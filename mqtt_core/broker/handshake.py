@@ -5,6 +5,7 @@ is one CONNACK with the code the version has for it, or none where it has none, 
 successful CONNACK is the first packet after AUTH and carries the barrier of its session, because Session Present has to
 be true on disk.
 """
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final

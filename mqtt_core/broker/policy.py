@@ -6,6 +6,7 @@ is WAITING and nothing of it is processed. Without a policy everybody may do eve
 
 `Policy` is a plain protocol: any object with these methods will do; none has to be subclassed.
 """
+
 from __future__ import annotations
 
 from typing import Final, Protocol

@@ -4,6 +4,7 @@ Laws. Storage is read once, before the first input. What has expired while nobod
 connected counts as disconnected at the newest committed time; what has a packet identifier counts as sent. Wills that
 are overdue are published by the first timer, after everything else has been restored.
 """
+
 from __future__ import annotations
 
 from collections import deque

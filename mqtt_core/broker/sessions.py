@@ -4,6 +4,7 @@ Laws. A session belongs to the identity that created it. What happens to a sessi
 publication of a will together with its forgetting. A session whose expiry is 0 ends with its connection, also when the
 connection ends because another one takes over.
 """
+
 from __future__ import annotations
 
 from math import inf
@@ -128,9 +129,7 @@ def publish_will(state: BrokerState, session: Session, now: float) -> None:
     session.will = None  # [MQTT-3.1.2-10]
     session.will_at = 0.0
     policy = state.policy
-    if policy is not None and not policy.authorize_publish(
-        state.principal(session), will.topic, will.qos, will.retain
-    ):
+    if policy is not None and not policy.authorize_publish(state.principal(session), will.topic, will.qos, will.retain):
         state.counters.dropped_not_authorized += 1
         return
     state.counters.wills_published += 1

@@ -3,6 +3,7 @@
 Law: a handler sees this and its own connection, never the `Broker`. Nothing here decides anything; it is the
 workbench on which handlers, the session book (sessions.py) and the broker itself meet.
 """
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol

@@ -3,6 +3,7 @@
 Laws. A packet is all or nothing: every filter is checked before the first one takes effect. SUBACK goes first, retained
 messages follow it. Both answers carry the barrier of the session they changed.
 """
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

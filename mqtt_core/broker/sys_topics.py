@@ -3,6 +3,7 @@
 Law: a topic is published, retained and with QoS 0, only when its text has changed. Nothing here is stored, and no
 client may publish below `$SYS/`.
 """
+
 from __future__ import annotations
 
 from typing import Final

@@ -3,6 +3,7 @@
 Laws: memory is the truth and storage its log, read once; the core writes through `Journal` only, synchronously; a
 batch is all or nothing.
 """
+
 from __future__ import annotations
 
 from mqtt_core.persistence.journal import Batch, ClientRows, Journal, Recordable

@@ -14,6 +14,7 @@ is taken.
 
 A journal that is not enabled does nothing, returns 0 and costs nothing. It reads nothing back: memory is the truth.
 """
+
 from __future__ import annotations
 
 from typing import Final, Protocol

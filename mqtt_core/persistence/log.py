@@ -16,6 +16,7 @@ Law: this module knows words and lengths; what is inside a body is `record.py`'s
 `StorageError`, never an IndexError; whether the bytes are the ones that were written is for the store to check
 (checksum).
 """
+
 from __future__ import annotations
 
 import struct

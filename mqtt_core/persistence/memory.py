@@ -4,6 +4,7 @@ Law: it keeps the contract to the letter, short of surviving the process: what w
 can be taken away (`lose_uncommitted`), a commit is whole. No call ever suspends, so a driver finishes a commit on
 the spot.
 """
+
 from __future__ import annotations
 
 from mqtt_core.persistence.journal import Batch

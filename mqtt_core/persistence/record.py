@@ -6,6 +6,7 @@ little-endian, texts UTF-8 behind their length in bytes. A body carries no versi
 
 Law: whatever was encoded decodes to an equal value; anything else is a `StorageError`.
 """
+
 from __future__ import annotations
 
 import struct
@@ -99,9 +100,7 @@ def message_from_frame(frame: bytes, version: int, sequence: int) -> Message:
         raise StorageError(f"message {sequence} of the log cannot be read: {error}") from error
     if not isinstance(packet, PublishPacket):
         raise StorageError(f"message {sequence} of the log is no PUBLISH")
-    return Message(
-        packet.topic, packet.payload, packet.qos, packet.retain, packet.properties, 0.0, "", sequence
-    )
+    return Message(packet.topic, packet.payload, packet.qos, packet.retain, packet.properties, 0.0, "", sequence)
 
 
 def encode_extras(subscription_ids: tuple[int, ...], shared: str) -> bytes:
@@ -173,9 +172,7 @@ def decode_session(body: bytes, client_id: str) -> SessionRecord:
             will, position = _read_will(body, position)
         if position != len(body):
             raise StorageError("it is longer than its fields")
-        return SessionRecord(
-            client_id, identity, version, expiry_s, will, subscriptions, connected_at, disconnected_at
-        )
+        return SessionRecord(client_id, identity, version, expiry_s, will, subscriptions, connected_at, disconnected_at)
     except (struct.error, IndexError, ValueError, MqttError) as error:
         raise StorageError(f"session {client_id!r} of the log cannot be read: {error}") from error
 

@@ -8,6 +8,7 @@ Law: order is explicit. Entries of a session come back in the order of first sen
 (waiting for PUBCOMP) and of enqueuing (queue), which is the order of the last record that put them into that state,
 wherever a store moved the record since.
 """
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
@@ -377,9 +378,7 @@ class Replay:
         if op == RECEIPT_OP:
             key = -reader.packet_id
             order = reader.order if reader.order >= 0 else segment << 32 | reader.index
-            self._entries(reader)[key] = StoredEntry(
-                key, segment, order, reader.size, reader.packet_id, RECEIPT, None
-            )
+            self._entries(reader)[key] = StoredEntry(key, segment, order, reader.size, reader.packet_id, RECEIPT, None)
         elif op == FORGET:
             self._entries(reader).pop(-reader.packet_id, None)
         elif op == SESSION:

@@ -11,6 +11,7 @@ twice is the price at worst.
 Laws: no I/O; the index says what to write and what to delete, the store does both in the transaction of the batch.
 Live bytes are never overstated, so the bound on the log holds.
 """
+
 from __future__ import annotations
 
 from typing import Final

@@ -10,6 +10,7 @@ it does; after a crash a store holds the state of a commit that returned, or of 
 Reads show the last commit; whether they show what came since is up to the back-end. A failed store is finished:
 every call after a `StorageError` of a write raises again.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -3,6 +3,7 @@ batch.
 
 Law: nothing here is durable, and nothing is lost before the store has dealt with the batch that `take` gives it.
 """
+
 from __future__ import annotations
 
 from mqtt_core.persistence.journal import Batch, Journal

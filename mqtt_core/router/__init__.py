@@ -3,6 +3,7 @@
 Laws: matching happens when a route is built, never per message; fan-out never waits for a subscriber; a message moves
 into and out of a session only through `sender`.
 """
+
 from __future__ import annotations
 
 from mqtt_core.router.counters import Counters

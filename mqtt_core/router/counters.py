@@ -3,6 +3,7 @@
 Law: every limit that drops, refuses or closes has its counter here, and every counter is published below `$SYS` or
 readable through `Broker.counters`.
 """
+
 from __future__ import annotations
 
 from typing import Final

@@ -5,6 +5,7 @@ nobody. One input moves at most SLICE_MAX messages; a session with more to send 
 broker comes back to it at once. Retained replays do not count against the queue limit: they are walked with a
 cursor, and a newer live message on a topic cancels its pending replay.
 """
+
 from __future__ import annotations
 
 from collections import deque
@@ -72,9 +73,7 @@ def resume(sender: Sender, session: Session, version_before: int, now: float) ->
     drain(sender, session, now)
 
 
-def _send_frames(
-    sender: Sender, session: Session, sink: Outbox, queue: deque[Outgoing | bytes], limit: int
-) -> int:
+def _send_frames(sender: Sender, session: Session, sink: Outbox, queue: deque[Outgoing | bytes], limit: int) -> int:
     """Send the frames at the head of the queue, each with an identifier of its own; returns how many were taken."""
     counters = sender.counters
     version = session.version
@@ -155,9 +154,7 @@ def _replay(sender: Sender, session: Session, cursor: ReplayCursor, limit: int, 
     """Send some of the retained messages a new subscription asks for; returns how much of `limit` that used up."""
     subscription = cursor.subscription
     if not cursor.found and not cursor.walked:
-        cursor.found, cursor.position = sender.retained.matching_slice(
-            subscription.filter, cursor.position, REPLAY_MAX
-        )
+        cursor.found, cursor.position = sender.retained.matching_slice(subscription.filter, cursor.position, REPLAY_MAX)
         cursor.found.reverse()
         cursor.walked = cursor.position is None
     ids = (subscription.subscription_id,) if subscription.subscription_id and session.version == V5 else ()

@@ -3,6 +3,7 @@
 Law: events are for operators and tests, never one per message; what happens per message is counted. The ring forgets
 its oldest entry when the host does not look, and counts that.
 """
+
 from __future__ import annotations
 
 from collections import deque

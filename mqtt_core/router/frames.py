@@ -4,6 +4,7 @@ Law: a frame is `head + packet identifier + tail` (QoS 1/2) or `head + tail` (Qo
 QoS, RETAIN, subscription identifiers and alias only, so recipients that agree in those share them. The Message Expiry
 Interval is written first among the properties, where a `Countdown` can find it when the frame leaves.
 """
+
 from __future__ import annotations
 
 from typing import Final

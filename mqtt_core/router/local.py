@@ -4,6 +4,7 @@ Laws: it appears in `Broker.take_dirty()` like a connection; a message that rest
 before the commit; QoS 1/2 messages count as acknowledged when they are taken, or, with `manual_ack`, when the host says
 so. When the list is full QoS 0 is dropped and counted, QoS 1/2 waits in the session's queue within its limits.
 """
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol

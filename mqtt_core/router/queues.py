@@ -4,6 +4,7 @@ Laws. A queue is bounded in messages and bytes, and all queues together in bytes
 message is dropped and counted, with one event per episode, and the publisher is acknowledged all the same. An entry
 is an `Outgoing`, or the very frame that came in where the bulk path passed it on.
 """
+
 from __future__ import annotations
 
 from collections import deque

@@ -4,6 +4,7 @@ Laws: a filter matches through the trie only. Plain and shared subscriptions liv
 `$share/g/x` and `x` never touch each other. Members of a shared group are held in two lists, those online and those
 away, and the turn goes round the first while it has anybody (5.0 section 4.8.2).
 """
+
 from __future__ import annotations
 
 from mqtt_core.session.session import Session, Subscription

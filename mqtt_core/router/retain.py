@@ -4,6 +4,7 @@ Laws: an empty payload deletes and is never stored; a message replaces the one o
 about its size, since the old one must not survive it [MQTT-3.3.1-5 v5] [MQTT-3.3.1-7 v3.1.1]. Expired messages are as
 good as absent for every look, and are taken out by `expire` when their time comes.
 """
+
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush

@@ -8,6 +8,7 @@ instead. Fan-out is a plain loop over rows; what differs between recipients was 
 One client gets one copy of a message however many of its subscriptions match: with the highest of their QoS and all
 their subscription identifiers [MQTT-3.3.4-2 v5] [MQTT-3.3.4-4 v5] [MQTT-3.3.5-1 v3.1.1].
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from mqtt_core.session.qos import is_qos1
 from mqtt_core.session.session import ReplayCursor, Session, Subscription
 from mqtt_core.topic_matcher.names import TopicTree
 
-__all__ = ["Delivery", "Route", "Router"]
+__all__ = ["NOBODY", "Delivery", "Route", "Router"]
 
 INVALIDATE_MAX: Final = 512
 """Cached routes a wildcard subscription invalidates one by one; where it matches more, all are dropped."""

@@ -7,6 +7,7 @@ that is too large for its client counts as delivered.
 
 Nothing here depends on any other session, so a slow subscriber delays nobody (fan-out never waits).
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from mqtt_core.session.session import Session
 from mqtt_core.transport.outbox import Countdown, Outbox
 
 __all__ = ["Sender"]
+
 
 class Sender:
     """Moves messages into sessions and out of them.

@@ -2,6 +2,7 @@
 
 Laws: all QoS rules live in `qos`; legality of packets lives in `connection`; nothing here sends or stores.
 """
+
 from __future__ import annotations
 
 from mqtt_core.session.connection import ALLOWED, CLIENT, SERVER, ConnectionState

@@ -3,6 +3,7 @@
 Law: legality is this table and nothing else. `ALLOWED[role][state]` is a bit mask over the packet types, one shift per
 packet; what a packet does is a method elsewhere. Rows read: "in this phase this role may receive ...".
 """
+
 from __future__ import annotations
 
 from enum import IntEnum

@@ -4,6 +4,7 @@ Law: a message is made once and never changed; everything that differs between r
 `Outgoing`. One `Message` is shared by the retained store and all queues, one `Outgoing` by all recipients for whom
 quality of service, RETAIN and subscription identifiers come out the same, so a queue entry costs one reference.
 """
+
 from __future__ import annotations
 
 from mqtt_core.codec.properties import NO_PROPERTIES, Properties, encode_properties

@@ -7,6 +7,7 @@ publisher ("borrowed") needs no second book.
 Identifiers are handed out in rising order and wrap at 65535, so that one just released is not used again at once. With
 n identifiers in use at most n + 1 are looked at.
 """
+
 from __future__ import annotations
 
 from typing import Final

@@ -15,6 +15,7 @@ State is membership in one ordered dict, `inflight`: packet identifier -> what i
 The order of PUBLISH entries is the order of first sending, which is the order of a resend [MQTT-4.6.0-1]; an entry that
 turns into Released moves to the end, so the order of those is the order of the PUBRECs [MQTT-4.6.0-4].
 """
+
 from __future__ import annotations
 
 from enum import Enum

@@ -4,6 +4,7 @@ Law: a record holds nothing that cannot be written down. No sink, no timer, no r
 gives one with `to_record()` and is built from one at recovery. How a record is put into bytes is
 `persistence/record.py`'s business, which is why a stored session survives a change of the session class.
 """
+
 from __future__ import annotations
 
 from typing import Final

@@ -9,6 +9,7 @@ sessions, never connections; connecting and disconnecting swap the sink in place
 test: the client is connected, nothing of its messages waits (no queue, no resend, no replay), and frames may simply
 be appended.
 """
+
 from __future__ import annotations
 
 from collections import deque

@@ -524,8 +524,6 @@ def test_a_host_without_a_loop_uses_the_blocking_methods_through_the_same_verbs(
         store.close().send(None)
 
 
-
-
 @pytest.mark.parametrize("quick", [True, False])
 def test_commits_leave_the_loop_alone_unless_the_disk_is_quick(tmp_path, monkeypatch, quick):
     """After some commits it is known what the disk takes; a slow one gets the thread again."""

@@ -180,9 +180,7 @@ def timed(pid, work):
 def commands(folder, port):
     """Command lines of ours and of mosquitto with everything on disk below `folder`."""
     config = folder / "mosquitto.conf"
-    config.write_text(
-        MOSQUITTO.format(port=port) + f"user root\npersistence true\npersistence_location {folder}/\n"
-    )
+    config.write_text(MOSQUITTO.format(port=port) + f"user root\npersistence true\npersistence_location {folder}/\n")
     ours = [sys.executable, "-m", "mqtt_adapters.bin.broker", "-p", str(port), "--store", str(folder / "store.db")]
     return {"ours": (ours, signal.SIGKILL), "mosquitto": ([program("mosquitto"), "-c", str(config)], signal.SIGTERM)}
 

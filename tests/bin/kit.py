@@ -47,9 +47,7 @@ def broker(*arguments, **options):
     command = [sys.executable, "-m", "mqtt_adapters.bin.broker", *map(str, arguments)]
     if not {"-p", "--config", "--bind-addr"} & set(arguments):
         command += ["-p", "0"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
-    ) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options) as process:
         try:
             yield RunningBroker(process)
         finally:

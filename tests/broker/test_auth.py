@@ -80,9 +80,7 @@ def test_an_authentication_may_fail_at_any_step(steps):
 @pytest.mark.spec("MQTT-4.12.0-1", version="5.0")
 def test_without_a_policy_no_authentication_method_is_supported(world):
     client = begin(world)
-    assert client.received() == [
-        ConnackPacket(0x8C, False, Properties(reason_string="no such authentication method"))
-    ]
+    assert client.received() == [ConnackPacket(0x8C, False, Properties(reason_string="no such authentication method"))]
     assert client.closed
 
 

@@ -1,4 +1,5 @@
 """A barrier handed out before it is certain that anything is written must still come up for a commit."""
+
 from __future__ import annotations
 
 from random import Random

@@ -99,7 +99,8 @@ class Twins:
             }
             counters = broker.counters.as_dict()
             del counters["bulk_frames"]
-            views.append((view, counters))
+            retained = [(m.topic, m.payload, m.qos, m.publisher) for m in broker.retained()]
+            views.append((view, counters, retained))
         assert views[0] == views[1]
 
 
@@ -142,10 +143,11 @@ class Peer:
         rng = self.rng
         frames = []
         topic, qos = rng.choice(TOPICS), rng.choice([0, 0, 1, 1, 2])
+        retain = rng.choice([0.0, 0.05, 1.0]) if rng.random() < 0.3 else 0.02
         for _ in range(rng.choice([1, 1, 3, 10])):
             if rng.random() < 0.1:
                 topic, qos = rng.choice(TOPICS), rng.choice([0, 1, 2])
-            packet = PublishPacket(topic, b"p" * rng.choice([0, 5, 5, 5, 130]), qos, rng.random() < 0.05)
+            packet = PublishPacket(topic, b"p" * rng.choice([0, 5, 5, 5, 130]), qos, rng.random() < retain)
             if qos:
                 self.ids = self.ids % 30 + 1
                 packet.packet_id = self.ids

@@ -203,9 +203,7 @@ def test_retained_messages_go_when_their_time_is_over(make_world):
 def test_many_messages_that_expire_at_once_are_taken_out_in_slices(make_world):
     world = make_world()
     for n in range(2500):
-        world.broker.publish(
-            Message(f"t/{n}", b"x", 0, True, Properties(message_expiry_interval=10)), world.now
-        )
+        world.broker.publish(Message(f"t/{n}", b"x", 0, True, Properties(message_expiry_interval=10)), world.now)
     world.now += 11
     world.broker.handle_timer(world.now)
     assert 0 < len(world.broker._state.retained) < 2500

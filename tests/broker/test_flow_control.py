@@ -307,4 +307,3 @@ def test_a_reader_that_is_paused_is_not_judged_by_its_silence(make_world):
     world.wait(2)
     assert client.closed
     assert isinstance(client.received()[-1], DisconnectPacket)
-

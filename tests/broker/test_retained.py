@@ -288,6 +288,7 @@ def test_the_right_to_receive_is_asked_for_retained_messages_too(make_world, ver
 
 def test_retained_messages_survive_a_restart_with_everything_in_them(bulk, version):
     from mqtt_core.codec import Properties
+
     world = World(stored=True, bulk_path=bulk)
     properties = Properties(content_type="text", user_properties=(("a", "1"), ("b", "2")))
     keep(world, b"kept", qos=2, properties=properties)

@@ -268,5 +268,3 @@ def test_in_process_publish_and_subscribe_meet_clients(make_world, version):
     assert seen(client.messages()) == [(b"host", 1, False, False)]
     client.send(pub(b"client", 1, topic="t/b"))
     assert [(m.topic, m.payload, m.qos) for m in local.take_messages()] == [("t/a", b"host", 1), ("t/b", b"client", 1)]
-
-

@@ -142,9 +142,7 @@ def test_a_server_without_wildcards_refuses_every_filter_that_has_one(make_world
     assert list(world.session("c").subscriptions) == ["t", "u"]
 
 
-@pytest.mark.spec(
-    "MUST-3.2.2.3.11-3", "MUST-3.2.2.3.12-3", "MUST-3.2.2.3.13-3", version="5.0"
-)
+@pytest.mark.spec("MUST-3.2.2.3.11-3", "MUST-3.2.2.3.12-3", "MUST-3.2.2.3.13-3", version="5.0")
 @pytest.mark.parametrize(
     "ability, topic_filter, properties, code",
     [
@@ -255,9 +253,7 @@ def test_a_subscription_identifier_of_zero_is_refused(make_world):
 
 @pytest.mark.spec("MQTT-3.9.3-2", version="3.1.1")
 def test_every_refusal_is_0x80_for_a_3_1_1_client(make_world):
-    world = make_world(
-        policy=Choosing(), subscriptions_max=1, topic_levels_max=3, shared_subscription_available=False
-    )
+    world = make_world(policy=Choosing(), subscriptions_max=1, topic_levels_max=3, shared_subscription_available=False)
     client = fleeting(world, "c", 4)
     assert client.subscribe("no", "a/b/c/d", "$share/g/t", "fine", "more") == [0x80, 0x80, 0x80, 2, 0x80]
 

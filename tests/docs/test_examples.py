@@ -1,4 +1,5 @@
 """Every example in docs/examples runs by itself and says what it should."""
+
 from __future__ import annotations
 
 import subprocess

@@ -1,4 +1,5 @@
 """A `mqtt-broker` in a process of its own that can be killed and started again on the same port and store."""
+
 from __future__ import annotations
 
 import contextlib

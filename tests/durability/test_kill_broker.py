@@ -5,6 +5,7 @@ they are acknowledged; two persistent subscribers listen all the time, one is aw
 acknowledged must arrive: QoS 2 exactly once, QoS 1 at least once, both in order; the retained counter is the last one
 acknowledged.
 """
+
 from __future__ import annotations
 
 import asyncio

@@ -97,9 +97,7 @@ class JournalModel:
         message = None if state == RELEASED else old.message
         self.put(
             client_id,
-            EntryRecord(
-                sequence, message, old.qos, old.retain, old.subscription_ids, packet_id, state, old.shared
-            ),
+            EntryRecord(sequence, message, old.qos, old.retain, old.subscription_ids, packet_id, state, old.shared),
         )
 
     def state(self) -> State:

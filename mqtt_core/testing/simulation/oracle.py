@@ -118,7 +118,7 @@ class Oracle:
     def published(self, tap: Tap, publish: Publish, topic: str) -> MessageModel | None:
         """A PUBLISH arrived at the broker."""
         if publish.retain:
-            self.retained.written(self.number_of(publish.payload), topic, publish.qos)
+            self.retained.written(self.number_of(publish.payload), topic, publish.qos, dup=publish.dup)
         if not publish.payload:
             return None
         message = self.messages[self.number_of(publish.payload)]

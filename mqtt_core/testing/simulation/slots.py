@@ -23,7 +23,7 @@ class Slots:
         self._oracle = oracle
         self.slots: dict[str, SlotModel] = {}
 
-    def written(self, number: int, topic: str, qos: int) -> None:
+    def written(self, number: int, topic: str, qos: int, *, dup: bool) -> None:
         """A PUBLISH with RETAIN arrived; number 0 deletes."""
         oracle = self._oracle
         slot = self.slots.get(topic)
@@ -35,8 +35,14 @@ class Slots:
             if not message.acks or message.doubled:
                 slot.unsure = True
                 message.superseded = 0
-                if number not in slot.writes:
-                    slot.writes.append(number)
+                if number in slot.writes:
+                    slot.writes.remove(number)
+                slot.writes.append(number)
+            return
+        if message is None and qos == 2 and dup:
+            # A deletion again, which cannot be told from the first: perhaps it is none.
+            slot.unsure = True
+            slot.writes.append(-oracle.index)
             return
         if number in slot.writes:
             slot.writes.remove(number)

@@ -322,8 +322,6 @@ def test_events_are_told(style, tcp):
         assert gone.wait(20)
 
 
-
-
 @styles
 def test_a_policy_may_refuse(style, tcp):
     with tcp(style, policy=Watching(refuse=lambda peer: True)) as run, tcp.peer(run) as peer:

@@ -233,7 +233,8 @@ class ClientHandler(Connection):
             raise ProtocolError(ReasonCode.QOS_NOT_SUPPORTED, f"QoS {qos} is above the maximum of this broker")
         if packet.retain and not self.config.retain_available:  # [MQTT-3.2.2-14 v5]
             raise ProtocolError(ReasonCode.RETAIN_NOT_SUPPORTED, "retained messages are not available")
-        if qos == 2 and packet_id in session.incoming.received:
+        again = qos == 2 and packet_id in session.incoming.received
+        if again and not (self.version == V5 and self.window_full() and session.incoming.is_earlier(packet_id)):
             session.incoming.on_publish(packet_id)
             # [MQTT-4.3.3-10 v5] [MQTT-4.3.3-2 v3.1.1]
             self.send(PUBREC_FRAMES[packet_id], session.barrier)

@@ -263,6 +263,10 @@ class IncomingFlow:
         """How many messages of this connection have not been released."""
         return len(self.received) - (len(self.earlier) if self.earlier is not None else 0)
 
+    def is_earlier(self, packet_id: int) -> bool:
+        """Only an earlier connection has brought this message; brought again it occupies this one's window."""
+        return self.earlier is not None and packet_id in self.earlier
+
     def on_publish(self, packet_id: int) -> bool:
         """A QoS 2 PUBLISH arrived: True the first time, False for a repetition that must not go onward again."""
         if packet_id in self.received:

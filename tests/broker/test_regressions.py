@@ -10,9 +10,11 @@ from mqtt_core.broker import Broker, BrokerConfig
 from mqtt_core.codec import (
     ConnackPacket,
     ConnectPacket,
+    DisconnectPacket,
     PingreqPacket,
     PingrespPacket,
     PublishPacket,
+    PubrecPacket,
     UnsubackPacket,
     UnsubscribePacket,
     encode,
@@ -83,3 +85,18 @@ def test_pingresp_does_not_overtake_connack(version):
     answers = client.received()
     assert isinstance(answers[0], ConnackPacket)
     assert answers[1:] == [PingrespPacket()]
+
+
+@pytest.mark.spec("MUST-3.3.4-1", version="5.0")
+def test_messages_of_an_earlier_connection_occupy_the_window_when_they_come_again():  # the fuzzer
+    world = World(receive_maximum=1)
+    client = world.connect("a", clean=False, session_expiry_interval=100)
+    client.send(PublishPacket("t", b"x", 2, packet_id=1))
+    client.received()
+    client = world.connect("a", clean=False, session_expiry_interval=100)
+    client.send(PublishPacket("t", b"y", 2, packet_id=2))
+    assert client.received() == [PubrecPacket(2, 0x10)]
+    client.send(PublishPacket("t", b"x", 2, dup=True, packet_id=1))
+    farewell = client.received()[0]
+    assert isinstance(farewell, DisconnectPacket)
+    assert farewell.reason_code == 0x93

@@ -146,7 +146,7 @@ def tolerated(seen: Observation) -> bool:
 
 def astray(seen: Observation) -> bool:
     """An acknowledgement that fits a message in flight on one side, and none or another on the other side."""
-    return isinstance(seen.packet, AckPacket) and (only_they_closed(seen) or only_we_closed(seen))
+    return isinstance(seen.packet, AckPacket) and (seen.ours.closed or seen.theirs.closed)
 
 
 def will_of_offender(seen: Observation) -> bool:

@@ -73,7 +73,7 @@ def facts(version: int, stream: bytes) -> tuple[list[Fact], list[Fact]]:
 
 def message(packet: PublishPacket) -> Fact:
     about = packet.properties.replace(message_expiry_interval=None)
-    return packet.topic, packet.payload, packet.qos, packet.retain, repr(about)
+    return packet.topic, packet.payload, packet.qos, packet.retain, repr(sorted(about.values.items()))
 
 
 def fact(packet: Packet) -> Fact:

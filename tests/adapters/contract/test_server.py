@@ -39,7 +39,7 @@ def tcp(certificates):
 
 
 @pytest.mark.spec("MQTT-4.2.0-1", version="5.0")
-@pytest.mark.spec("MQTT-4.2.0-1", version="3.1.1")
+@pytest.mark.spec("MQTT-7.1.1-1", version="3.1.1")
 @versions
 @transports
 @styles

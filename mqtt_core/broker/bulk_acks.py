@@ -59,7 +59,7 @@ def finish_run(handler: ClientHandler, chunk: bytes, pos: int, size: int) -> int
 
 
 def _finish_frames(handler: ClientHandler, session: Session, chunk: bytes, pos: int, size: int) -> int:
-    """A run of PUBACK for messages that are mere frames of QoS 1; any other ends it before its first one."""
+    """A run of PUBACK as a whole, or nothing of it: for QoS 1 only, and for a stored session for mere frames only."""
     count = (size - pos) >> 2
     heads = chunk[pos : pos + 4 * count : 4]
     count -= len(heads.lstrip(b"\x40"))
@@ -70,7 +70,10 @@ def _finish_frames(handler: ClientHandler, session: Session, chunk: bytes, pos: 
     inflight = session.inflight
     for packet_id in ids:
         entry = inflight.get(packet_id)
-        if not isinstance(entry, bytes) or entry[0] != _PUBLISH_QOS1:
+        if isinstance(entry, bytes):
+            if entry[0] != _PUBLISH_QOS1:
+                return pos
+        elif session.stored or not isinstance(entry, Outgoing) or entry.qos != 1:
             return pos
     if len(set(ids)) < count:
         return pos

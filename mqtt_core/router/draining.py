@@ -161,6 +161,8 @@ def _replay(sender: Sender, session: Session, cursor: ReplayCursor, limit: int, 
     local = session.local
     allowed = sender.authorize_deliver
     used = 1
+    if session.sink is not None and not (session.stored or session.alias_max or session.packet_size_max):
+        used += _replay_plain(sender, session, session.sink, cursor, ids, limit, now)
     while cursor.found and used <= limit and _has_room(sender, session):
         topic, message = cursor.found.pop()
         used += 1
@@ -184,6 +186,56 @@ def _replay(sender: Sender, session: Session, cursor: ReplayCursor, limit: int, 
         session.replays.remove(cursor)
         if not session.replays:
             session.replays = None
+    return used
+
+
+def _replay_plain(
+    sender: Sender,
+    session: Session,
+    sink: Outbox,
+    cursor: ReplayCursor,
+    ids: tuple[int, ...],
+    limit: int,
+    now: float,
+) -> int:
+    """Send the retained messages at hand in one piece, up to the first that may expire before it leaves.
+
+    For a session that is not stored, whose client set no limit to packets and no topic aliases. Returns how many
+    messages were looked at.
+    """
+    allowed = sender.authorize_deliver
+    subscription = cursor.subscription
+    counters = sender.counters
+    room = session.outgoing.room()
+    space = sender.outbox_bytes_max - sink.size
+    found = cursor.found
+    chunks: list[bytes] = []
+    used = 0
+    while found and used < limit and room > 0 and space > 0:
+        topic, message = found[-1]
+        if message.expires_at:
+            break
+        found.pop()
+        used += 1
+        if (
+            message.sequence > cursor.since
+            or topic in cursor.overtaken
+            or sender.retained.get(topic, now) is not message
+            or (allowed is not None and not allowed(session, topic))
+        ):
+            continue
+        qos = min(message.qos, subscription.qos)
+        parts = publish_parts(message, session.version, qos, True, ids)
+        chunks.append(parts.head)
+        if qos:
+            chunks.append(PACKET_ID[session.outgoing.send(Outgoing(message, qos, True, ids))])
+            room -= 1
+        chunks.append(parts.tail)
+        space -= parts.size
+        counters.publish_sent += 1
+        counters.publish_bytes_sent += len(message.payload)
+    if chunks:
+        sender.send_frame(sink, b"".join(chunks), 0)
     return used
 
 

@@ -138,7 +138,7 @@ def test_a_reused_identifier_never_means_two_messages_after_a_crash(world, versi
 
 
 @pytest.mark.spec("MQTT-4.4.0-1", "MQTT-4.6.0-1", "MQTT-3.3.1-1", version="5.0")
-@pytest.mark.spec("MQTT-4.4.0-1", "MQTT-4.6.0-1", "MQTT-3.3.1-1", version="3.1.1")
+@pytest.mark.spec("MQTT-4.4.0-1", "MQTT-4.6.0-1", version="3.1.1")
 def test_all_that_was_sent_comes_again_in_the_order_of_first_sending_before_what_waits(world, version):
     subscriber = lasting(world, "s", version, "t")
     world.session("s").outgoing.limit = 4

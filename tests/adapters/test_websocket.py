@@ -14,7 +14,7 @@ import websockets
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve as serve_websockets
 from websockets.client import ClientProtocol
-from websockets.frames import OP_BINARY, OP_TEXT, Frame
+from websockets.frames import Frame, Opcode
 from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
@@ -343,7 +343,7 @@ def test_frames_right_behind_the_handshake_are_taken():
     protocol = ClientProtocol(parse_uri("ws://127.0.0.1/"), subprotocols=["mqtt"])
     protocol.send_request(protocol.connect())
     request = b"".join(protocol.data_to_send())
-    frames = Frame(OP_BINARY, b"abc").serialize(mask=True) + Frame(OP_TEXT, b"text").serialize(mask=True)
+    frames = Frame(Opcode.BINARY, b"abc").serialize(mask=True) + Frame(Opcode.TEXT, b"text").serialize(mask=True)
     assert layer.receive(request + frames) == b"abc"
     assert layer.closing
 

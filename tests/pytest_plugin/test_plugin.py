@@ -159,7 +159,8 @@ def test_after():
 def test_the_example_suite_passes_on_two_workers_at_once(tmp_path):
     """docs/examples/test_thermostat.py."""
     pytest.importorskip("xdist")
-    shutil.copy(EXAMPLE, tmp_path)  # away from the settings of this project
+    shutil.copy(EXAMPLE, tmp_path)
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")  # away from the settings of this project
     arguments = ["-q", "-p", "xdist", "-n", "2", "-p", PLUGIN]
     command = [sys.executable, "-W", "error", "-m", "pytest", *arguments]
     environment = {"PYTHONPATH": ":".join(path for path in sys.path if path), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+VERSION_OF = {4: "3.1.1", 5: "5.0"}
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--citations", help="write the citations of all collected tests to this file (JSON)")
@@ -23,6 +25,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     tests = []
     for item in session.items:
+        # A case for one version of the protocol speaks for that version's statements only.
+        callspec = getattr(item, "callspec", None)
+        spoken = VERSION_OF.get(callspec.params.get("version")) if callspec is not None else None
         marks = [
             {
                 "ids": list(mark.args),
@@ -30,6 +35,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
                 "extra": sorted(set(mark.kwargs) - {"version"}),
             }
             for mark in item.iter_markers("spec")
+            if spoken is None or mark.kwargs.get("version") == spoken
         ]
         path, line, _name = item.location
         tests.append({"nodeid": item.nodeid, "path": path, "line": (line or 0) + 1, "marks": marks})

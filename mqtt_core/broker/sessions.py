@@ -115,6 +115,7 @@ def end_session(state: BrokerState, session: Session, reason: str, now: float) -
     timer = session.timer
     if isinstance(timer, Timer):
         state.deadlines.cancel(timer)
+        timer.owner = session.timer = None
     del state.registry.sessions[session.client_id]
     state.router.session_ended(session, now)
     if session.expiry_s:

@@ -1,0 +1,24 @@
+"""The list of deliberate faults is true to the source, and the three that switch a rule of the barrier off are seen."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulation.deliberate import FAULTS, SOURCE, caught_by, places
+
+
+def test_there_are_thirty_and_no_two_of_one_name():
+    assert len(FAULTS) >= 30
+    assert len({fault.name for fault in FAULTS}) == len(FAULTS)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_the_source_has_the_place_of_each_fault_once(fault):
+    for path, old, _ in places(fault):
+        assert (SOURCE / path).read_text(encoding="utf-8").count(old) == 1, path
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("fault", FAULTS[:3], ids=lambda fault: fault.name)
+def test_a_broken_rule_of_the_write_barrier_is_seen(fault):
+    assert caught_by(fault, seeds=60).startswith("seed ")

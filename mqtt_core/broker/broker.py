@@ -101,6 +101,8 @@ class Broker:
         unfinished, state.sender.unfinished = state.sender.unfinished, {}
         for session in unfinished:
             drain(state.sender, session, now)
+        if state.router.ending:
+            state.router.continue_ending()
         for _ in range(TIMERS_MAX):
             timer = state.deadlines.pop_due(now)
             if timer is None:
@@ -270,7 +272,7 @@ class Broker:
         for owner in flushed:
             if isinstance(owner, ClientHandler) and owner.outbox.size:
                 owner.note_undrained(state.now)
-        if state.resumable or state.sender.unfinished:
+        if state.resumable or state.sender.unfinished or state.router.ending:
             return state.now
         deadline = state.deadlines.next_deadline()
         expiry_at = state.retained.next_expiry()

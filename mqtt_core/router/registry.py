@@ -84,7 +84,10 @@ class Registry:
             return None
         self.subscription_count -= 1
         if not subscription.share:
-            self._plain.remove(topic_filter, session.client_id)
+            removed = self._plain.remove(topic_filter, session.client_id)
+            if removed is not None and removed is not subscription:
+                # Of a later session of this client, while the one that has ended is still being cleared away.
+                self._plain.insert(topic_filter, session.client_id, removed)
             return subscription
         group = self._groups[subscription.share]
         group.drop(session)

@@ -32,6 +32,9 @@ INVALIDATE_MAX: Final = 512
 """Cached routes a wildcard subscription invalidates one by one; where it matches more, all are dropped."""
 
 
+ENDING_MAX: Final = 1000
+"""Plain subscriptions of an ended session that are removed at once; of more, so many with every timer."""
+
 EVICT_MAX: Final = 64
 """Routes that leave a full cache together: finding the oldest entries of a dict takes longer than removing one."""
 
@@ -127,6 +130,7 @@ class Router:
     """Subscriptions, retained messages and routes of one broker.
 
     authorize_deliver: the policy's question, None when everything is allowed. cache_max: number of cached routes.
+    ending: sessions that are over and had so many subscriptions that removing them takes several inputs.
     """
 
     __slots__ = (
@@ -134,6 +138,7 @@ class Router:
         "authorize_deliver",
         "cache_max",
         "counters",
+        "ending",
         "journal",
         "registry",
         "retained",
@@ -159,6 +164,7 @@ class Router:
         self.cache_max = max(cache_max, 1)
         self.authorize_deliver = sender.authorize_deliver = authorize_deliver
         self.routes: dict[bytes, Route] = {}
+        self.ending: dict[Session, None] = {}
         self._names: TopicTree[bytes] = TopicTree()
 
     # -- subscriptions ------------------------------------------------------------------------------------------------
@@ -234,6 +240,8 @@ class Router:
         allowed = self.authorize_deliver
         by_session: dict[Session, list[Subscription]] = {}
         for subscription in self.registry.matches(topic):
+            if subscription.session.ended:
+                continue
             mine = by_session.get(subscription.session)
             if mine is None:
                 if allowed is None or allowed(subscription.session, topic):
@@ -345,6 +353,14 @@ class Router:
 
     # -- the end of a session ------------------------------------------------------------------------------------------
 
+    def continue_ending(self) -> None:
+        """Remove some of the subscriptions of sessions that have ended; to be called while `ending` has any."""
+        session = next(iter(self.ending))
+        for topic_filter in list(islice(reversed(session.subscriptions), ENDING_MAX)):
+            self.registry.remove(session, topic_filter)
+        if not session.subscriptions:
+            del self.ending[session]
+
     def session_ended(self, session: Session, now: float) -> None:
         """Remove a session's subscriptions; shared messages it has not taken go to another member of their group.
 
@@ -354,8 +370,17 @@ class Router:
         waiting = [e for e in session.inflight.values() if isinstance(e, Outgoing) and is_qos1(e)]
         waiting.extend(self.sender.queues.clear(session))
         barrier = self.journal.claim() if session.stored else 0
-        for topic_filter in list(session.subscriptions):
-            self.unsubscribe(session, topic_filter)
+        many = len(session.subscriptions) > ENDING_MAX
+        for subscription in list(session.subscriptions.values()):
+            if not many:
+                self.unsubscribe(session, subscription.filter)
+            elif subscription.share:
+                self.registry.remove(session, subscription.filter)
+        if many:
+            self.invalidate_all()
+        if session.subscriptions:
+            session.ended = True
+            self.ending[session] = None
         for out in waiting:
             group = self.registry.group(out.shared) if out.shared else None
             if group is not None:

@@ -109,6 +109,7 @@ class Session:
     packet_size_max: Maximum Packet Size of the client (bytes, 0 for none). alias_max: its Topic Alias Maximum;
     aliases: the aliases set on the live connection (5.0 section 3.3.2.3.4).
     sequences: packet identifier -> journal number, for stored messages whose in-flight record is a mere frame.
+    ended: it is over, only its subscriptions are still being removed, a slice at a time.
     will_at: when the delayed will is due (0.0: none is pending). local: the LocalSubscriber that is the sink of a
     session of the host, None for a client.
     """
@@ -123,6 +124,7 @@ class Session:
         "direct",
         "disconnected_at",
         "dropping",
+        "ended",
         "expiry_s",
         "identity",
         "incoming",
@@ -168,6 +170,7 @@ class Session:
         self.queue: deque[Outgoing | bytes] | None = None
         self.queue_bytes = 0
         self.dropping = False
+        self.ended = False
         self.replays: list[ReplayCursor] | None = None
         self.subscriptions: dict[str, Subscription] = {}
         self.will: WillRecord | None = None

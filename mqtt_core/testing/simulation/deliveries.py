@@ -34,7 +34,11 @@ class Deliveries:
             self._oracle.fault(f"{tap!r}: a message before CONNACK")
             return
         self._oracle.count(f"delivered qos {event.qos}")
-        if not event.payload or not event.topic.startswith(("t/", "s/")):
+        if not event.topic.startswith(("t/", "s/")):
+            return
+        if not event.payload:
+            if event.retain and not self._as_published(session, event.topic):
+                self._oracle.fault(f"{session.client_id} got a deletion on {event.topic} as a retained message")
             return
         number = self._oracle.number_of(event.payload)
         if number not in self._oracle.messages:
@@ -66,6 +70,14 @@ class Deliveries:
         session.owed.pop(message.number, None)
         if message.topic.startswith("s/"):
             self._oracle.groups.delivered(session, message, event.qos)
+
+    def _as_published(self, session: SessionModel, topic: str) -> bool:
+        """Any subscription of the session to the topic asked for Retain As Published."""
+        return any(
+            subscription.retain_as_published
+            for name in self._oracle.matching_filters(topic)
+            for subscription in session.subscriptions.get(name, ())
+        )
 
     def _rights(self, session: SessionModel, message: MessageModel) -> list[SubscriptionModel]:
         return [

@@ -54,7 +54,8 @@ class ServerEnd:
             said: object = b"".join(frames) if frames else f"{len(data)} bytes of a packet"
             world.transcript.note(world.schedule.now, self.name, "to broker", said)
             self.tap.inbound(frames)
-        world.oracle.told_at = world.schedule.now
+        if self.handler.phase < CLOSING:  # a connection that is over tells the broker nothing, not even the time
+            world.oracle.told_at = world.schedule.now
         self.handler.receive_data(data, world.schedule.now)
         self.follow_reading()
         self.server.wake()

@@ -96,8 +96,12 @@ class Slots:
         if any(s.retain_as_published for s in rights):
             return
         oracle.count("retained replay")
-        for name in oracle.matching_filters(message.topic):
-            for subscription in session.subscriptions.get(name, ()):
-                if not message.superseded or subscription.asked <= message.superseded:
-                    return
-        oracle.fault(f"{session.client_id} got {message!r} as retained, which it was no more when it subscribed")
+        asked = [
+            subscription.asked
+            for name in oracle.matching_filters(message.topic)
+            for subscription in session.subscriptions.get(name, ())
+        ]
+        if oracle.in_order and all(index < message.arrived for index in asked):
+            oracle.fault(f"{session.client_id} got {message!r} with RETAIN, but had subscribed before it was published")
+        if message.superseded and all(index > message.superseded for index in asked):
+            oracle.fault(f"{session.client_id} got {message!r} as retained, which it was no more when it subscribed")

@@ -89,7 +89,7 @@ class Wills:
         oracle = self._oracle
         oracle.index += 1
         message.wills += 1
-        message.arrived = oracle.index
+        message.arrived = message.arrived or oracle.index  # a delivery may be of any of its publications
         oracle.count("will due" if sure else "will possible")
         self._recent.append((oracle.schedule.now, message))
         if sure:

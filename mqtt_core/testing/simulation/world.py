@@ -29,7 +29,7 @@ __all__ = ["World"]
 EPOCH = 1_700_000_000.0
 LIMIT_CHECKS = 10
 SETTLE_S = 20.0
-SETTLE_ROUNDS_MAX = 400
+STILL_ROUNDS_MAX = 100
 
 _EXPECTED_REASONS = {
     "connection closed by the peer",
@@ -128,14 +128,24 @@ class World:
             client.wake()
 
     def rest(self) -> None:
-        """Let everything that is under way come to its end."""
-        for _ in range(SETTLE_ROUNDS_MAX):
+        """Let everything that is under way come to its end, however slow it is; standing still is what is wrong."""
+        still = 0
+        progress = -1
+        while still < STILL_ROUNDS_MAX:
             steps = self.schedule.steps
             self.schedule.run(self.schedule.now + SETTLE_S, 1_000_000)
             check_limits(self)
             if self._quiet() and self.schedule.steps - steps < 200 * (len(self.clients) + 1):
                 return
+            before, progress = progress, self._progress()
+            still = still + 1 if progress == before else 0
         self.oracle.fault("the world does not come to rest: " + self._unrest())
+
+    def _progress(self) -> int:
+        """Rises or falls with everything that gets done."""
+        counts = self.oracle.counts
+        done = sum(counts[f"delivered qos {qos}"] for qos in range(3)) + len(self.oracle.sessions)
+        return done - sum(client.core.unacknowledged for client in self.clients if client.core is not None)
 
     def _quiet(self) -> bool:
         return not self._unrest()

@@ -6,6 +6,7 @@ Subclass a machine, override the method that makes the part, and hand its `TestC
 
 from __future__ import annotations
 
+from mqtt_core.testing.machines.broker import BrokerMachine
 from mqtt_core.testing.machines.qos import IncomingFlowMachine, OutgoingFlowMachine
 from mqtt_core.testing.machines.retained import RetainedMachine
 from mqtt_core.testing.machines.session import SessionMachine
@@ -13,6 +14,7 @@ from mqtt_core.testing.machines.topic_tree import TopicTreeMachine
 from mqtt_core.testing.machines.trie import TrieMachine
 
 __all__ = [
+    "BrokerMachine",
     "IncomingFlowMachine",
     "OutgoingFlowMachine",
     "RetainedMachine",

@@ -2,6 +2,7 @@
 
 python -m mqtt_core.testing.simulation --seeds 1000
 python -m mqtt_core.testing.simulation --seed 17 --trace
+python -m mqtt_core.testing.simulation --seed 17 --shrink
 python -m mqtt_core.testing.simulation --seed 17 --set clients=2 --set reset_rate=0
 """
 
@@ -15,9 +16,51 @@ from collections import Counter
 
 from mqtt_core.testing.simulation.options import Options, draw, parse_change
 from mqtt_core.testing.simulation.schedule import Transcript
+from mqtt_core.testing.simulation.shrink import shrink
 from mqtt_core.testing.simulation.world import World
 
 __all__ = ["main", "run_one"]
+
+SITUATIONS = (
+    "broker crash",
+    "broker pauses reading",
+    "client crash",
+    "client crash with a store",
+    "client pauses reading",
+    "client storage failure",
+    "clog",
+    "connection replaced",
+    "delivered qos 0",
+    "delivered qos 1",
+    "delivered qos 2",
+    "half-open at the broker",
+    "half-open at the client",
+    "hostile",
+    "no matching subscribers",
+    "nothing left",
+    "outbound alias",
+    "owed to a shared subscription",
+    "partition",
+    "published again",
+    "publisher lost its session",
+    "queue overflow",
+    "resent",
+    "reset",
+    "retained checked",
+    "retained replay",
+    "roll call",
+    "sent with expiry",
+    "session discarded",
+    "session new",
+    "session present",
+    "stall",
+    "storage failure",
+    "taken over",
+    "too large for a client",
+    "will due",
+    "will void by return",
+)
+"""What a set of seeds ought to bring about; the table shows what it did not."""
 
 
 def run_one(options: Options, transcript: Transcript) -> tuple[World | None, str]:
@@ -51,6 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="change an option of the seeds"
     )
+    parser.add_argument("--shrink", action="store_true", help="make the world of a failure as small as possible")
     parser.add_argument("--keep-going", action="store_true", help="go on after a failure")
     asked = parser.parse_args(arguments)
     seeds = [asked.seed] if asked.seed is not None else list(range(asked.first, asked.first + asked.seeds))
@@ -74,13 +118,17 @@ def main(arguments: list[str] | None = None) -> int:
             if asked.keep_going:
                 print(f"\nseed {seed}: {fault}")
             else:
+                if asked.shrink:
+                    options, fault = shrink(options, fault, lambda smaller: run_one(smaller, Transcript(50))[1])
+                    transcript = Transcript(50)
+                    run_one(options, transcript)
                 _report(options, transcript, fault)
                 break
         _progress(done, len(seeds), steps, time.perf_counter() - started)
     spent = time.perf_counter() - started
     print(f"\n{steps} steps in {spent:.1f} s, {steps / spent:.0f} a second; {len(failures)} of {len(seeds)} seeds fail")
-    for name in sorted(counts):
-        print(f"  {counts[name]:>10}  {name}")
+    for name in sorted({**counts, **dict.fromkeys(SITUATIONS)}):
+        print(f"  {counts[name]:>10}  {name}{'' if counts[name] else '  <- never'}")
     return 1 if failures else 0
 
 

@@ -15,10 +15,10 @@ from mqtt_adapters.client_settings import ClientSettings
 from mqtt_adapters.client_verbs import (
     Answers,
     SubscribeOptions,
-    publish_payload,
     response_properties,
     subscribe_filters,
 )
+from mqtt_adapters.payload import Payload, payload_bytes
 from mqtt_adapters.streams import BUFFER_BYTES, BUFFER_MESSAGES, Overflow, Waiter
 from mqtt_core.client import Event, MessageReceived, PublishCompleted
 from mqtt_core.codec import NO_PROPERTIES, Properties, SubscribeFilter
@@ -114,7 +114,7 @@ class AsyncClient(Generic[W]):
     async def publish(
         self,
         topic: str,
-        payload: bytes | bytearray | memoryview | str = b"",
+        payload: Payload = b"",
         *,
         qos: int = 0,
         retain: bool = False,
@@ -141,7 +141,7 @@ class AsyncClient(Generic[W]):
     def _publish(
         self,
         topic: str,
-        payload: bytes | bytearray | memoryview | str,
+        payload: Payload,
         qos: int,
         retain: bool,
         properties: Properties,
@@ -150,7 +150,7 @@ class AsyncClient(Generic[W]):
         loop = self._loop
         driver = loop.open_driver()
         if not isinstance(payload, bytes):
-            payload = publish_payload(payload)
+            payload = payload_bytes(payload)
         token = driver.core.publish(topic, payload, qos=qos, retain=retain, properties=properties, now=driver.clock())
         waiter = None
         if token:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Coroutine, Iterator
 from typing import Any, Protocol, TypeVar
 
+from mqtt_adapters.payload import Payload
 from mqtt_adapters.server_verbs import HostVerbs, ServerStoppedError
 from mqtt_core.codec import NO_PROPERTIES, Properties, ReasonCode
 from mqtt_core.router.local import LocalMessage
@@ -58,7 +59,7 @@ class ThreadsafeServer:
     def publish(
         self,
         topic: str,
-        payload: bytes = b"",
+        payload: Payload = b"",
         *,
         qos: int = 0,
         retain: bool = False,

@@ -200,10 +200,12 @@ class ClientDriver:
         elif isinstance(event, Connected):
             self._connected(event)
         elif isinstance(event, ConnectionRefused):
-            text = f"the server refused the connection: {reason_name(event.reason_code)}"
+            said = event.properties.reason_string
+            text = f"the server refused the connection: {reason_name(event.reason_code)}{f' ({said})' if said else ''}"
             self._not_connected(ConnectRefused(event.reason_code, text, event.properties), event.reconnect_at)
         elif isinstance(event, Disconnected):
-            self._not_connected(ConnectError(event.reason_code, event.reason, event.properties), event.reconnect_at)
+            text = event.reason if self.opening is None else self._no_answer(event.reason)
+            self._not_connected(ConnectError(event.reason_code, text, event.properties), event.reconnect_at)
         elif isinstance(event, AuthChallenge):
             self._authenticate(event)
         for sink in list(self.event_sinks):
@@ -228,6 +230,12 @@ class ClientDriver:
                 waiter.set_result(event)
         self.connected_waiters.clear()
         self.opening = None
+
+    def _no_answer(self, reason: str) -> str:
+        """Why the first connection ended before CONNACK, for somebody who may have got the port wrong."""
+        settings = self.settings
+        how = "with TLS" if settings.tls is not None else "without TLS"
+        return f"{settings.address}: {reason}; no answer to CONNECT: does it speak MQTT {how} on this port?"
 
     def _not_connected(self, error: ConnectError, reconnect_at: float | None) -> None:
         self._abort_at = self.clock() + self.settings.config.close_timeout_s

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypedDict
 
 from mqtt_adapters.clock import epoch_clock
+from mqtt_adapters.config import nearest
 from mqtt_adapters.streams import BUFFER_BYTES, BUFFER_MESSAGES, Overflow
 from mqtt_adapters.url import Address, check_websocket, parse_address
 from mqtt_core.client import ClientConfig, OfflinePolicy
@@ -73,6 +74,9 @@ class ClientOptions(TypedDict, total=False):
     rng: Rng | None
 
 
+_SETTINGS_FIELDS: Final = {*ClientOptions.__annotations__} - _CONFIG_FIELDS - {"tls"}
+
+
 @dataclass(frozen=True)
 class ClientSettings:
     """Settings of a client with sockets.
@@ -127,6 +131,9 @@ def make_settings(host: str, port: int | None, options: ClientOptions) -> Client
     elif given.get("store") is not None:
         given["offline"] = OfflinePolicy.PERSIST
     config = ClientConfig(**{name: given.pop(name) for name in list(given) if name in _CONFIG_FIELDS})
+    if unknown := [name for name in given if name not in _SETTINGS_FIELDS]:
+        known = sorted(ClientOptions.__annotations__)
+        raise TypeError(f"a client has no setting {unknown[0]!r}{nearest(unknown[0], known)}")
     rest = {name: value for name, value in given.items() if value is not None or name == "ack_timeout_s"}
     return ClientSettings(address, config, _context(address, tls), **rest)
 

@@ -1,4 +1,4 @@
-"""What the verbs of the three clients have in common before anybody waits: filters, payloads, requests and responses.
+"""What the verbs of the three clients have in common before anybody waits: filters, requests and responses.
 
 Law: nothing here waits, and nothing here knows an I/O style. A request is told apart from others by its correlation
 data, which nobody else can guess; an answer that nobody waits for any more is dropped.
@@ -14,7 +14,7 @@ from mqtt_adapters.streams import Waiter
 from mqtt_core.client import MessageReceived
 from mqtt_core.codec import V5, LocalProtocolError, Properties, SubscribeFilter
 
-__all__ = ["Answers", "SubscribeOptions", "finish_now", "publish_payload", "response_properties", "subscribe_filters"]
+__all__ = ["Answers", "SubscribeOptions", "finish_now", "response_properties", "subscribe_filters"]
 
 T = TypeVar("T")
 
@@ -44,11 +44,6 @@ def subscribe_filters(
     return [
         SubscribeFilter(one, qos, no_local, as_published, handling) if isinstance(one, str) else one for one in wanted
     ]
-
-
-def publish_payload(payload: bytes | bytearray | memoryview | str) -> bytes:
-    """Bytes of a payload; a string is encoded as UTF-8."""
-    return payload.encode() if isinstance(payload, str) else bytes(payload)
 
 
 def response_properties(request: MessageReceived) -> tuple[str, Properties]:

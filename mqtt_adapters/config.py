@@ -123,6 +123,7 @@ class ListenerConfig:
     )
 
     def __post_init__(self) -> None:
+        _check_types(self)
         if self.tls_cert_file is None and (self.tls_key_file or self.tls_ca_file):
             name = "tls_key_file" if self.tls_key_file else "tls_ca_file"
             raise ConfigError(f"{name}: has no effect without tls_cert_file")
@@ -176,6 +177,19 @@ class ListenerConfig:
 def no_password() -> str:
     """Given to `SSLContext.load_cert_chain`: an encrypted key is an error and not a question on the terminal."""
     raise OSError("the private key is encrypted")
+
+
+def _check_types(config: ListenerConfig) -> None:
+    """A number in quotes is a mistake, in Python as in TOML."""
+    for row in settings(type(config)):
+        value = getattr(config, row.name)
+        if value is None and row.optional:
+            continue
+        items = value if row.many and isinstance(value, tuple) else (value,)
+        allowed = (int, float) if row.kind is float else row.kind
+        fits = all(isinstance(item, allowed) and (row.kind is bool or not isinstance(item, bool)) for item in items)
+        if not fits or (row.many and not isinstance(value, tuple)):
+            raise ConfigError(f"{row.name}: expected {row.expected()}, got {value!r}")
 
 
 def _reason(error: OSError) -> str:

@@ -17,6 +17,10 @@ program asked for something the protocol does not allow) is raised as it is::
 
 from __future__ import annotations
 
+import errno
+import socket
+import ssl
+
 from mqtt_core.codec.error import MqttError
 from mqtt_core.codec.properties import NO_PROPERTIES, Properties
 from mqtt_core.codec.types import ReasonCode
@@ -32,6 +36,7 @@ __all__ = [
     "StreamOverflow",
     "SubscribeError",
     "UnsubscribeError",
+    "connect_error",
 ]
 
 
@@ -122,3 +127,36 @@ def reason_name(code: int) -> str:
         return ReasonCode(code).name.lower().replace("_", " ")
     except ValueError:
         return f"{code:#04x}"
+
+
+def connect_error(address: object, error: Exception, timeout_s: float, *, tls: bool) -> ConnectError:
+    """What a client raises when its transport could not be connected, with the reason in words people know.
+
+    address: who was called. error: what the system, TLS or the address said. timeout_s: the seconds that were allowed.
+    tls: the transport is encrypted.
+    """
+    return ConnectError(ReasonCode.SERVER_UNAVAILABLE, f"{address}: {_why(error, timeout_s, tls)}")
+
+
+def _why(error: Exception, timeout_s: float, tls: bool) -> str:
+    text = str(error)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError | ConnectionResetError) and tls:
+        return f"no TLS connection ({text or 'the server hung up'}): does it speak TLS on this port?"
+    if isinstance(error, socket.gaierror):
+        return f"no such host ({error.strerror})"
+    if _nobody_listens(error):
+        return "connection refused: nobody listens there"
+    if isinstance(error, TimeoutError):
+        return f"no connection within {timeout_s:g} s"
+    return text or type(error).__name__
+
+
+def _nobody_listens(error: BaseException) -> bool:
+    """Every address of the host refused: asyncio writes the errors into one text, anyio makes a group of them."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(_nobody_listens(one) for one in error.exceptions)
+    if f"[Errno {errno.ECONNREFUSED}]" in str(error):
+        return True
+    return error.__cause__ is not None and _nobody_listens(error.__cause__)

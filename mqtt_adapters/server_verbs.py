@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 
 from mqtt_adapters.driver import BrokerDriver
+from mqtt_adapters.payload import Payload, payload_bytes
 from mqtt_adapters.streams import Waiter
 from mqtt_core.broker import Broker, ClientHandler, Decision
 from mqtt_core.codec import NO_PROPERTIES, Properties, ReasonCode, StorageError, SubscribeFilter
@@ -95,25 +96,29 @@ class HostVerbs:
     def publish(
         self,
         topic: str,
-        payload: bytes = b"",
+        payload: Payload = b"",
         *,
         qos: int = 0,
         retain: bool = False,
         properties: Properties = NO_PROPERTIES,
     ) -> int:
-        """Publish to every subscriber, as the host itself; no policy is asked.
+        """Publish to every subscriber, as the host itself; no policy is asked. qos: 0 to 2.
 
         Returns the barrier of the message, for `committed`.
 
         Raises:
             InvalidTopic, LocalProtocolError: what a client would be refused for; nothing has been published.
+            ServerStoppedError: the server does not run.
         """
-        barrier = self.broker.publish(Message(topic, bytes(payload), qos, retain, properties), self.now())
+        self.check_running()
+        message = Message(topic, payload_bytes(payload), qos, retain, properties)
+        barrier = self.broker.publish(message, self.now())
         self.driver.tick()
         return barrier
 
     def open_subscriber(self, topic_filter: str, qos: int, name: str | None, manual_ack: bool) -> LocalSubscriber:
-        """The core's part of `subscribe`."""
+        """The core's part of `subscribe`. Raises ServerStoppedError when the server does not run."""
+        self.check_running()
         options = SubscribeFilter(topic_filter, qos)
         return self.broker.subscribe(topic_filter, options, self.now(), name, manual_ack)
 
@@ -127,7 +132,12 @@ class HostVerbs:
         self._subscriptions.pop(subscription, None)
 
     def disconnect(self, client_id: str, reason_code: int = ReasonCode.ADMINISTRATIVE_ACTION) -> bool:
-        """End a client's connection, telling a 5.0 client why. Returns whether it was connected."""
+        """End a client's connection, telling a 5.0 client why. Returns whether it was connected.
+
+        Raises:
+            ServerStoppedError: the server does not run.
+        """
+        self.check_running()
         found = self.broker.disconnect(client_id, reason_code, self.now())
         self.driver.tick()
         return found
@@ -141,6 +151,13 @@ class HostVerbs:
         """The policy would answer differently now: every verdict is asked for anew."""
         self.broker.policy_changed()
         self.driver.tick()
+
+    def check_running(self) -> None:
+        """Refuse what only a server that runs can do. Raises ServerStoppedError."""
+        if not self.running:
+            if hasattr(self, "broker"):
+                raise ServerStoppedError("the server has stopped")
+            raise ServerStoppedError("the server was not started: use it in a with block, or call start")
 
     # ------------------------------------------------------------------------------------------- the server's side
 

@@ -25,6 +25,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from mqtt_adapters.config import ServerConfig
+from mqtt_adapters.payload import Payload
 from mqtt_adapters.testing_record import Received, Record, check_observable
 from mqtt_adapters.testing_server import FaultyServer, GatePolicy, VirtualClock
 from mqtt_core.broker import LocalMessage, Policy
@@ -260,7 +261,7 @@ class MqttTestBroker:
     def publish(
         self,
         topic: str,
-        payload: bytes | str = b"",
+        payload: Payload = b"",
         *,
         qos: int = 0,
         retain: bool = False,
@@ -271,8 +272,7 @@ class MqttTestBroker:
         Raises:
             InvalidTopic, LocalProtocolError: what a client would be refused for.
         """
-        data = payload.encode() if isinstance(payload, str) else payload
-        self._running().publish(topic, data, qos=qos, retain=retain, properties=properties)
+        self._running().publish(topic, payload, qos=qos, retain=retain, properties=properties)
 
     def drop(self, client_id: str, reason_code: int | None = None) -> None:
         """Cut a client's connection without a word, or with DISCONNECT and a reason code. Its will is published.

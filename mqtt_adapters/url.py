@@ -68,17 +68,22 @@ def parse_address(host: str, port: int | None = None, *, tls: bool = False) -> A
     if "://" not in host:
         if not host:
             raise ValueError("no host")
+        if host.count(":") == 1:  # an IPv6 address has more
+            raise ValueError(f"{host!r}: give the port as an argument of its own, or write mqtt://{host}")
         scheme = "mqtts" if tls else "mqtt"
         return Address(scheme, host, DEFAULT_PORTS[scheme] if port is None else port)
     parts = urlsplit(host)
     scheme = _ALIASES.get(parts.scheme, parts.scheme)
     if scheme not in DEFAULT_PORTS:
-        raise ValueError(f"{parts.scheme}: is none of mqtt, mqtts, ws, wss and unix")
+        raise ValueError(f"{parts.scheme}: an address begins with mqtt, mqtts, ws or wss and ://, or with unix:")
     if not parts.hostname:
         raise ValueError(f"{host!r} names no host")
     if parts.query or parts.fragment:
         raise ValueError(f"{host!r} has a query or a fragment, which mean nothing here")
-    found = port if port is not None else parts.port
+    try:
+        found = port if port is not None else parts.port
+    except ValueError as error:
+        raise ValueError(f"{parts.netloc.rpartition('@')[2]}: a port is a number from 0 to 65535") from error
     path = parts.path if scheme in {"ws", "wss"} else unquote(parts.path.removeprefix("/"))
     if scheme in {"ws", "wss"} and not path:
         path = "/"

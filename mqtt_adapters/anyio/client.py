@@ -20,6 +20,7 @@ from mqtt_adapters.anyio.client_loop import ClientLoop
 from mqtt_adapters.anyio.waiting import TaskWaiter
 from mqtt_adapters.async_client import SENT, AsyncClient
 from mqtt_adapters.client_settings import ClientOptions, make_settings
+from mqtt_adapters.payload import Payload
 from mqtt_core.codec import NO_PROPERTIES, Properties
 
 __all__ = ["Client"]
@@ -65,7 +66,7 @@ class Client(AsyncClient[TaskWaiter]):
     def publish_nowait(
         self,
         topic: str,
-        payload: bytes | bytearray | memoryview | str = b"",
+        payload: Payload = b"",
         *,
         qos: int = 0,
         retain: bool = False,

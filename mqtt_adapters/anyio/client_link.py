@@ -73,13 +73,16 @@ class ClientLink:
 
 async def open_link(settings: ClientSettings, connector: Connector | None) -> ClientLink:
     """Connect the stream the settings name, with its handshakes. Raises OSError, TimeoutError among them."""
-    with anyio.fail_after(settings.connect_timeout_s):
-        stream = await (connector() if connector is not None else _connect(settings))
-        try:
-            return ClientLink(stream, await _shake_hands(stream, settings))
-        except BaseException:
-            await anyio.aclose_forcefully(stream)
-            raise
+    try:
+        with anyio.fail_after(settings.connect_timeout_s):
+            stream = await (connector() if connector is not None else _connect(settings))
+            try:
+                return ClientLink(stream, await _shake_hands(stream, settings))
+            except BaseException:
+                await anyio.aclose_forcefully(stream)
+                raise
+    except (anyio.EndOfStream, anyio.BrokenResourceError) as error:
+        raise ConnectionResetError("the server hung up") from error
 
 
 async def _connect(settings: ClientSettings) -> ByteStream:

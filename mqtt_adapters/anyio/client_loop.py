@@ -21,8 +21,7 @@ from mqtt_adapters.anyio.waiting import TaskWaiter
 from mqtt_adapters.client_driver import FLUSH_BYTES, ClientDriver
 from mqtt_adapters.client_settings import ClientSettings
 from mqtt_adapters.client_verbs import finish_now
-from mqtt_adapters.errors import ClientClosed, ConnectError
-from mqtt_core.codec import ReasonCode
+from mqtt_adapters.errors import ClientClosed, ConnectError, connect_error
 from mqtt_core.persistence import Batch, load
 
 __all__ = ["ClientLoop"]
@@ -133,8 +132,8 @@ class ClientLoop:
         try:
             link = await open_link(settings, self._connector)
         except (OSError, ValueError) as error:
-            reason = str(error) or f"no connection within {settings.connect_timeout_s:g} s"
-            raise ConnectError(ReasonCode.SERVER_UNAVAILABLE, f"{settings.address}: {reason}") from error
+            tls = settings.tls is not None
+            raise connect_error(settings.address, error, settings.connect_timeout_s, tls=tls) from error
         self._link = link
         self._reading = anyio.CancelScope()
         self.driver.core.connect(self.driver.clock())

@@ -69,7 +69,8 @@ class Listener:
                 tls = stream.extra(TLSAttribute.ssl_object)  # noqa: S610 - of a stream, not of a database
                 return stream, Peer(peer, certificate_of(tls))
         except GONE as error:
-            log.info("a connection was not completed: %s", str(error) or "not in time")
+            unsaid = "not in time" if isinstance(error, TimeoutError) else "the other end closed it"
+            log.info("a connection was not completed: %s", str(error) or unsaid)
         except BaseException:
             await self._drop(sock, stream)
             raise

@@ -20,6 +20,7 @@ from mqtt_adapters.async_client import SENT, AsyncClient
 from mqtt_adapters.asyncio.client_link import Connector
 from mqtt_adapters.asyncio.client_loop import ClientLoop
 from mqtt_adapters.client_settings import ClientOptions, make_settings
+from mqtt_adapters.payload import Payload
 from mqtt_core.client import PublishCompleted
 from mqtt_core.codec import NO_PROPERTIES, Properties
 
@@ -76,7 +77,7 @@ class Client(AsyncClient[asyncio.Future[Any]]):
     def publish_nowait(
         self,
         topic: str,
-        payload: bytes | bytearray | memoryview | str = b"",
+        payload: Payload = b"",
         *,
         qos: int = 0,
         retain: bool = False,

@@ -15,8 +15,7 @@ from typing import Any
 from mqtt_adapters.asyncio.client_link import ClientLink, Connector, open_transport
 from mqtt_adapters.client_driver import FLUSH_BYTES, ClientDriver
 from mqtt_adapters.client_settings import ClientSettings
-from mqtt_adapters.errors import ClientClosed, ConnectError, OperationTimeout
-from mqtt_core.codec import ReasonCode
+from mqtt_adapters.errors import ClientClosed, ConnectError, OperationTimeout, connect_error
 from mqtt_core.persistence import load
 
 __all__ = ["ClientLoop"]
@@ -101,8 +100,8 @@ class ClientLoop:
             link.abort()
             if not isinstance(error, OSError | ValueError):
                 raise
-            reason = str(error) or f"no connection within {settings.connect_timeout_s:g} s"
-            raise ConnectError(ReasonCode.SERVER_UNAVAILABLE, f"{settings.address}: {reason}") from error
+            tls = settings.tls is not None
+            raise connect_error(settings.address, error, settings.connect_timeout_s, tls=tls) from error
         self._link = link
         self._link_gone.clear()
         self.driver.core.connect(self.driver.clock())

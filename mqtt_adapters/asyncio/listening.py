@@ -102,7 +102,8 @@ class Listener:
             )
         except OSError as error:
             sock.close()
-            log.info("a connection was not completed: %s", str(error) or "no PROXY header in time")
+            unsaid = "no PROXY header in time" if isinstance(error, TimeoutError) else "the other end closed it"
+            log.info("a connection was not completed: %s", str(error) or unsaid)
 
     @staticmethod
     async def _read_proxy_header(sock: socket.socket, proxies: ProxyNetworks) -> Peer:

@@ -124,26 +124,28 @@ class MemoryTransport(asyncio.Transport):
         self._delivery_due = False
         peer = self.peer
         while self._reading and not self._lost and (data := peer.take()):
-            if not self._closing:
-                self._give(data)
+            if not self._closing and (rest := self._give(data)):
+                peer.put_back(rest)
         if self._lost or peer.unread():
             return
         if peer.over():
             self._end_of_input()
 
-    def _give(self, data: bytes) -> None:
+    def _give(self, data: bytes) -> bytes:
+        """Hand over what arrived; returns what is left because the protocol has paused reading."""
         protocol = self._protocol
         if isinstance(protocol, asyncio.BufferedProtocol):
             view = memoryview(data)
-            while view:
+            while view and self._reading:
                 buffer = memoryview(protocol.get_buffer(len(view)))
                 size = min(len(buffer), len(view))
                 buffer[:size] = view[:size]
                 protocol.buffer_updated(size)
                 view = view[size:]
-        else:
-            assert isinstance(protocol, asyncio.Protocol)
-            protocol.data_received(data)
+            return bytes(view)
+        assert isinstance(protocol, asyncio.Protocol)
+        protocol.data_received(data)
+        return b""
 
     def _end_of_input(self) -> None:
         protocol: Any = self._protocol
@@ -163,6 +165,11 @@ class MemoryTransport(asyncio.Transport):
         if self._closing and not self._sent:
             self._loop.call_soon(self._finish)
         return data
+
+    def put_back(self, data: bytes) -> None:
+        """The other end wants these bytes later."""
+        self._sent.appendleft(data)
+        self._sent_bytes += len(data)
 
     def unread(self) -> bool:
         """The other end has not read everything."""

@@ -110,7 +110,9 @@ def add_connection_flags(parser: Parser) -> None:
     where.add_argument("--capath", metavar="DIR", help="trust the authorities in this directory")
     where.add_argument("--cert", metavar="FILE", help="our certificate (PEM), for a server that asks for one")
     where.add_argument("--key", metavar="FILE", help="its private key (PEM)")
-    where.add_argument("--insecure", action="store_true", help="do not check whose certificate the server shows")
+    where.add_argument(
+        "--insecure", action="store_true", help="do not check that the server's certificate is for this host name"
+    )
 
     who = parser.add_argument_group("as whom")
     who.add_argument("-i", "--id", metavar="ID", help="client identifier (default: the server chooses one)")

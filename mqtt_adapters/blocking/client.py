@@ -29,10 +29,10 @@ from mqtt_adapters.client_settings import ClientOptions, make_settings
 from mqtt_adapters.client_verbs import (
     Answers,
     SubscribeOptions,
-    publish_payload,
     response_properties,
     subscribe_filters,
 )
+from mqtt_adapters.payload import Payload, payload_bytes
 from mqtt_adapters.streams import BUFFER_BYTES, BUFFER_MESSAGES, Overflow
 from mqtt_core.client import Event, MessageReceived, PublishCompleted
 from mqtt_core.codec import NO_PROPERTIES, LocalProtocolError, Properties, SubscribeFilter
@@ -134,7 +134,7 @@ class Client:
     def publish(
         self,
         topic: str,
-        payload: bytes | bytearray | memoryview | str = b"",
+        payload: Payload = b"",
         *,
         qos: int = 0,
         retain: bool = False,
@@ -158,7 +158,7 @@ class Client:
     def publish_nowait(
         self,
         topic: str,
-        payload: bytes | bytearray | memoryview | str = b"",
+        payload: Payload = b"",
         *,
         qos: int = 0,
         retain: bool = False,
@@ -170,7 +170,7 @@ class Client:
         Still waits while the network is slower than the program.
         """
         if not isinstance(payload, bytes):
-            payload = publish_payload(payload)
+            payload = payload_bytes(payload)
         loop = self._loop
         with loop.lock:
             driver = loop.open_driver()

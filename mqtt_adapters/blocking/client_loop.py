@@ -20,8 +20,8 @@ from mqtt_adapters.blocking.waiting import ThreadWaiter
 from mqtt_adapters.client_driver import FLUSH_BYTES, ClientDriver
 from mqtt_adapters.client_settings import ClientSettings
 from mqtt_adapters.client_verbs import finish_now
-from mqtt_adapters.errors import ClientClosed, ConnectError, OperationTimeout
-from mqtt_core.codec import LocalProtocolError, ReasonCode
+from mqtt_adapters.errors import ClientClosed, ConnectError, OperationTimeout, connect_error
+from mqtt_core.codec import LocalProtocolError
 from mqtt_core.persistence import load
 
 __all__ = ["ClientLoop"]
@@ -114,11 +114,12 @@ class ClientLoop:
 
     def _connect(self) -> None:
         """One attempt: a transport, and CONNECT on it. Raises ConnectError."""
-        address = self.settings.address
+        settings = self.settings
         try:
-            link = open_link(self.settings, self._connector)
+            link = open_link(settings, self._connector)
         except (OSError, ValueError) as error:
-            raise ConnectError(ReasonCode.SERVER_UNAVAILABLE, f"{address}: {error}") from error
+            tls = settings.tls is not None
+            raise connect_error(settings.address, error, settings.connect_timeout_s, tls=tls) from error
         with self.lock:
             if self._stopping:
                 link.close()

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Self
 
 from mqtt_adapters.blocking.local import Subscription
+from mqtt_adapters.payload import Payload
 from mqtt_adapters.server_verbs import HostVerbs
 from mqtt_core.broker import ClientHandler, Decision
 from mqtt_core.codec import NO_PROPERTIES, Properties, ReasonCode
@@ -46,7 +47,7 @@ class ServerVerbs(HostVerbs):
     def publish(
         self,
         topic: str,
-        payload: bytes = b"",
+        payload: Payload = b"",
         *,
         qos: int = 0,
         retain: bool = False,

@@ -220,29 +220,36 @@ class Journal:
 
         Of a frame only topic, properties and payload count: it has no RETAIN, no topic alias and no Message Expiry
         Interval; its DUP, QoS and packet identifier mean nothing. version: 4 or 5, of the frames. sequence: of the
-        first one; the others follow it. packet_ids: one for each frame that is written; more frames are left out.
+        first one; the others follow it. frames: all of one size. packet_ids: one for each frame that is written, at
+        least one; more frames are left out.
         """
         if not self.enabled:
             return 0
         rows = self._rows(client_id)
-        words = self._words
-        written = self._written
-        base = rows.base
-        entry = base | qos << 8 | ENTRY
-        head = base | (_FRAME_V5[qos] if version == V5 else _FRAME_V311[qos])
-        sizes = rows.sizes
-        rows.keys.extend(range(sequence, sequence + len(packet_ids)))
-        for index, packet_id in enumerate(packet_ids):
-            if sequence in written:
-                words += (entry | packet_id << 16, sequence)
-                sizes.append(16)
+        count = len(packet_ids)
+        sequences = range(sequence, sequence + count)
+        rows.keys.extend(sequences)
+        head = rows.base | (_FRAME_V5[qos] if version == V5 else _FRAME_V311[qos])
+        size = len(frames[0])
+        if self._written.keys().isdisjoint(sequences):
+            self._written.update(dict.fromkeys(sequences))
+            block = [size] * (3 * count)
+            block[0::3] = [head | packet_id << 16 for packet_id in packet_ids]
+            block[1::3] = sequences
+            self._words += block
+            self._bodies += frames[:count]
+            rows.sizes.extend([size + RECORD_BYTES] * count)
+            return self.barrier
+        entry = rows.base | qos << 8 | ENTRY
+        for number, packet_id, frame in zip(sequences, packet_ids, frames, strict=False):
+            if number in self._written:
+                self._words += (entry | packet_id << 16, number)
+                rows.sizes.append(16)
             else:
-                written[sequence] = None
-                frame = frames[index]
-                words += (head | packet_id << 16, sequence, len(frame))
+                self._written[number] = None
+                self._words += (head | packet_id << 16, number, size)
                 self._bodies.append(frame)
-                sizes.append(len(frame) + RECORD_BYTES)
-            sequence += 1
+                rows.sizes.append(size + RECORD_BYTES)
         return self.barrier
 
     def dequeue_run(self, client_id: str, sequences: list[int]) -> int:
@@ -250,10 +257,9 @@ class Journal:
         if not self.enabled:
             return 0
         rows = self._rows(client_id)
-        head = rows.base | DEQUEUE
-        words = self._words
-        for sequence in sequences:
-            words += (head, sequence)
+        block = [rows.base | DEQUEUE] * (2 * len(sequences))
+        block[1::2] = sequences
+        self._words += block
         rows.keys.extend(sequences)
         rows.sizes.extend([0] * len(sequences))
         return self.barrier

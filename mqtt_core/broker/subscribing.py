@@ -54,6 +54,8 @@ def handle_subscribe(handler: ClientHandler, packet: SubscribePacket, now: float
         return
     if len(state.retained):
         for subscription in replays:
+            if session.replays is not None and subscription.filter in session.replays:
+                drain(state.sender, session, now)  # the same filter again: each asks for what is retained
             state.router.replay(subscription)
         drain(state.sender, session, now)
 

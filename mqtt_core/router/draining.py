@@ -56,7 +56,7 @@ def drain(sender: Sender, session: Session, now: float) -> None:
         elif session.replays is None:
             break
         else:
-            budget -= _replay(sender, session, session.replays[0], budget, now)
+            budget -= _replay(sender, session, next(iter(session.replays.values())), budget, now)
     session.update_direct()
     if budget <= 0 and not session.direct:
         sender.unfinished[session] = None
@@ -158,6 +158,7 @@ def _replay(sender: Sender, session: Session, cursor: ReplayCursor, limit: int, 
         cursor.found.reverse()
         cursor.walked = cursor.position is None
     ids = (subscription.subscription_id,) if subscription.subscription_id and session.version == V5 else ()
+    barred = session.client_id if subscription.no_local else None  # [MQTT-3.8.3-3 v5]
     local = session.local
     allowed = sender.authorize_deliver
     used = 1
@@ -168,7 +169,8 @@ def _replay(sender: Sender, session: Session, cursor: ReplayCursor, limit: int, 
         used += 1
         if (
             message.sequence > cursor.since
-            or topic in cursor.overtaken
+            or session.overtaken.get(topic, 0) >= cursor.since
+            or message.publisher == barred
             or sender.retained.get(topic, now) is not message
             or (allowed is not None and not allowed(session, topic))
         ):
@@ -182,10 +184,7 @@ def _replay(sender: Sender, session: Session, cursor: ReplayCursor, limit: int, 
             sender.start(session, session.sink, out, 0, now)
     sender.end_fan_out()
     if cursor.walked and not cursor.found:
-        assert session.replays is not None
-        session.replays.remove(cursor)
-        if not session.replays:
-            session.replays = None
+        session.end_replay(subscription.filter)
     return used
 
 
@@ -206,6 +205,7 @@ def _replay_plain(
     allowed = sender.authorize_deliver
     subscription = cursor.subscription
     counters = sender.counters
+    barred = session.client_id if subscription.no_local else None  # [MQTT-3.8.3-3 v5]
     room = session.outgoing.room()
     space = sender.outbox_bytes_max - sink.size
     found = cursor.found
@@ -219,7 +219,8 @@ def _replay_plain(
         used += 1
         if (
             message.sequence > cursor.since
-            or topic in cursor.overtaken
+            or session.overtaken.get(topic, 0) >= cursor.since
+            or message.publisher == barred
             or sender.retained.get(topic, now) is not message
             or (allowed is not None and not allowed(session, topic))
         ):
@@ -298,6 +299,6 @@ def _drain_local(sender: Sender, session: Session, local: LocalSubscriber, now: 
         elif session.replays is None:
             break
         else:
-            budget -= _replay(sender, session, session.replays[0], budget, now)
+            budget -= _replay(sender, session, next(iter(session.replays.values())), budget, now)
     if budget <= 0:
         sender.unfinished[session] = None

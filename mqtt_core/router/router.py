@@ -23,7 +23,7 @@ from mqtt_core.router.retain import REFUSED, REMOVED, STORED, RetainStore
 from mqtt_core.router.sender import Sender
 from mqtt_core.session.message import Message, Outgoing
 from mqtt_core.session.qos import is_qos1
-from mqtt_core.session.session import ReplayCursor, Session, Subscription
+from mqtt_core.session.session import Session, Subscription
 from mqtt_core.topic_matcher.names import TopicTree
 
 __all__ = ["NOBODY", "Delivery", "Route", "Router"]
@@ -181,21 +181,14 @@ class Router:
         if subscription is None:
             return False
         if session.replays is not None:
-            session.replays = [c for c in session.replays if c.subscription is not subscription] or None
+            session.end_replay(topic_filter)
             session.update_direct()
         self._invalidate(subscription)  # [MQTT-3.10.4-2]
         return True
 
     def replay(self, subscription: Subscription) -> None:
         """Send the retained messages that match a subscription, from the session's next drain on."""
-        session = subscription.session
-        cursor = ReplayCursor(subscription, self.sender.sequence)
-        if session.replays is None:
-            session.replays = [cursor]
-        else:
-            session.replays = [c for c in session.replays if c.subscription.filter != subscription.filter]
-            session.replays.append(cursor)
-        session.direct = False
+        subscription.session.replay(subscription, self.sender.next_sequence())
 
     def session_changed(self, session: Session) -> None:
         """The session's client speaks another version or has other limits now: its routes are built anew."""

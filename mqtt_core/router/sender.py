@@ -102,7 +102,7 @@ class Sender:
     def overtake(self, session: Session, topic: str) -> None:
         """A live message goes out: pending replays forget an older message that is retained on its topic."""
         if self.retained.holds(topic):
-            session.overtake(topic)
+            session.overtake(topic, self.sequence)
 
     def send_frame(
         self, sink: Outbox, frame: bytes, barrier: int, credits: int = 0, countdown: Countdown | None = None

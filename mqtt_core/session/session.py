@@ -12,7 +12,7 @@ be appended.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from typing import Final
 
 from mqtt_core.codec.types import V5
@@ -85,11 +85,10 @@ class ReplayCursor:
     """Retained messages still to be sent because of one new subscription.
 
     `found` are those that the walk has come upon last, in reverse; `position` is where it goes on, and `walked` says
-    that it is over. `since` is the broker's message number at the time of subscribing: what was retained later has
-    been delivered live. `overtaken` are topics on which a newer live message went out.
+    that it is over. `since` is its number among the broker's messages: what was retained later has been delivered live.
     """
 
-    __slots__ = ("found", "overtaken", "position", "since", "subscription", "walked")
+    __slots__ = ("found", "position", "since", "subscription", "walked")
 
     def __init__(self, subscription: Subscription, since: int) -> None:
         self.subscription = subscription
@@ -97,7 +96,6 @@ class ReplayCursor:
         self.position: Cursor | None = None
         self.walked = False
         self.found: list[tuple[str, Message]] = []
-        self.overtaken: dict[str, None] = {}
 
 
 class Session:
@@ -109,6 +107,8 @@ class Session:
     packet_size_max: Maximum Packet Size of the client (bytes, 0 for none). alias_max: its Topic Alias Maximum;
     aliases: the aliases set on the live connection (5.0 section 3.3.2.3.4).
     sequences: packet identifier -> journal number, for stored messages whose in-flight record is a mere frame.
+    replays: filter -> the retained messages still to be sent for it; None when there are none. overtaken: topics on
+    which a live message went out meanwhile, each with the broker's newest message number of that time.
     ended: it is over, only its subscriptions are still being removed, a slice at a time.
     will_at: when the delayed will is due (0.0: none is pending). local: the LocalSubscriber that is the sink of a
     session of the host, None for a client.
@@ -131,6 +131,7 @@ class Session:
         "inflight",
         "local",
         "outgoing",
+        "overtaken",
         "packet_size_max",
         "principal",
         "queue",
@@ -171,7 +172,8 @@ class Session:
         self.queue_bytes = 0
         self.dropping = False
         self.ended = False
-        self.replays: list[ReplayCursor] | None = None
+        self.replays: OrderedDict[str, ReplayCursor] | None = None
+        self.overtaken: dict[str, int] = {}
         self.subscriptions: dict[str, Subscription] = {}
         self.will: WillRecord | None = None
         self.will_at = 0.0
@@ -204,11 +206,26 @@ class Session:
             return 0.0  # [MQTT-4.1.0-2 v3.1.1] [MUST-3.1.2.11.2-3 v5]
         return self.disconnected_at + self.expiry_s
 
-    def overtake(self, topic: str) -> None:
-        """A live message goes out: pending replays forget an older retained message on its topic."""
+    def replay(self, subscription: Subscription, since: int) -> None:
+        """Retained messages are to be sent for a subscription; `since`: a message number of its own."""
+        if self.replays is None:
+            self.replays = OrderedDict()
+        else:
+            self.replays.pop(subscription.filter, None)
+        self.replays[subscription.filter] = ReplayCursor(subscription, since)
+        self.direct = False
+
+    def end_replay(self, topic_filter: str) -> None:
+        """Everything retained has been sent for a filter, or the client does not want it any more."""
+        if self.replays is not None and self.replays.pop(topic_filter, None) is not None and not self.replays:
+            self.replays = None
+            self.overtaken = {}
+
+    def overtake(self, topic: str, sequence: int) -> None:
+        """A live message goes out while `sequence` is the newest number: pending replays forget an older message that
+        is retained on its topic."""
         if self.replays is not None:
-            for cursor in self.replays:
-                cursor.overtaken[topic] = None
+            self.overtaken[topic] = sequence
 
     def to_record(self) -> SessionRecord:
         """The session as it is stored; the messages in flight and in the queue are stored one by one."""

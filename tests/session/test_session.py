@@ -16,7 +16,6 @@ from mqtt_core.session import (
     ConnectionState,
     Message,
     Outgoing,
-    ReplayCursor,
     Session,
     SessionRecord,
     Subscription,
@@ -54,7 +53,7 @@ def test_as_long_as_something_waits_new_messages_do_not_pass_it(waiting):
         session.outgoing.send(out())
         session.outgoing.start_resume()
     else:
-        session.replays = [ReplayCursor(Subscription(session, "t", 1), 0)]
+        session.replay(Subscription(session, "t", 1), 1)
     session.update_direct()
     assert not session.direct
     assert session.waits_for_outbox()
@@ -89,17 +88,41 @@ def test_a_session_ends_its_expiry_interval_after_the_connection(expiry_s, ends_
     assert session.expires_at() == ends_at
 
 
-def test_a_live_message_overtakes_an_older_retained_one_in_every_pending_replay():
+def test_a_live_message_overtakes_the_replays_that_were_pending_and_no_later_one():
     session = connected()
-    first, second = (ReplayCursor(Subscription(session, "#", 1), 0) for _ in range(2))
-    session.replays = [first, second]
-    session.overtake("t")
-    assert list(first.overtaken) == list(second.overtaken) == ["t"]
+    for since, topic_filter in ((5, "#"), (6, "t")):
+        session.replay(Subscription(session, topic_filter, 1), since)
+    session.overtake("t", 6)
+    session.replay(Subscription(session, "+", 1), 7)
+    assert session.replays is not None
+    assert [session.overtaken["t"] >= cursor.since for cursor in session.replays.values()] == [True, True, False]
+
+
+def test_the_replay_of_a_filter_takes_the_place_of_one_that_is_pending():
+    session = connected()
+    session.replay(Subscription(session, "#", 1), 1)
+    session.replay(Subscription(session, "t", 1), 2)
+    session.replay(Subscription(session, "#", 2), 3)
+    assert session.replays is not None
+    assert [(name, cursor.subscription.qos) for name, cursor in session.replays.items()] == [("t", 1), ("#", 2)]
+
+
+def test_the_end_of_the_last_replay_forgets_what_overtook_it():
+    session = connected()
+    session.replay(Subscription(session, "#", 1), 1)
+    session.overtake("t", 1)
+    session.end_replay("other")
+    assert session.replays is not None
+    session.end_replay("#")
+    assert session.replays is None
+    assert session.overtaken == {}
 
 
 def test_without_a_replay_there_is_nothing_to_overtake():
     session = connected()
-    session.overtake("t")
+    session.overtake("t", 1)
+    assert session.overtaken == {}
+    session.end_replay("t")
     assert session.replays is None
 
 

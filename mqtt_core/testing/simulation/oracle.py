@@ -54,7 +54,7 @@ class Oracle:
 
     told_at: time of the broker's newest input. durable: the broker has a storage. strict_resends: no client limits
     packets so that a resend could be too large. in_order: the broker handles packets in the order in which they arrive,
-    on whatever connection. expiry_v311_s: seconds that a persistent session of 3.1.1 is kept.
+    on whatever connection; with small limits it lets some wait, until there is room. expiry_v311_s: seconds that a persistent session of 3.1.1 is kept.
     """
 
     def __init__(
@@ -259,6 +259,9 @@ class Oracle:
             if tap.session is not None:
                 tap.session.expiry_low = min(tap.session.expiry_low, expiry_s)
                 tap.session.expiry_high = expiry_s
+        if packet.reason_code == 0 and not self.in_order and tap.connect is not None:
+            # It may wait behind messages for which there is no room, and be lost with them when the client comes back.
+            self.wills.may_come(tap.connect)
         self.ended(tap, deleted=packet.reason_code == 0)
 
     def ended(self, tap: Tap, *, deleted: bool = False, crash: bool = False) -> None:

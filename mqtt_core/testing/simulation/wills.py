@@ -74,10 +74,13 @@ class Wills:
             pending.message.wills += 1
 
     def may_come(self, connect: ConnectPacket) -> None:
-        """A crash ended a connection with a will: the broker publishes it when it is back, if it has stored it."""
+        """The will of a connection may be published, once and some time: a crash ended it, or the broker may never see
+        the DISCONNECT that deletes it."""
         if connect.will is not None:
             oracle = self._oracle
-            oracle.messages[oracle.number_of(connect.will.payload)].wills += 1
+            message = oracle.messages[oracle.number_of(connect.will.payload)]
+            message.wills += 1
+            message.arrived = message.arrived or oracle.index
 
     def _due(self, argument: tuple[str, _Pending]) -> None:
         client_id, pending = argument

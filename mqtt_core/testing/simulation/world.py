@@ -53,7 +53,7 @@ class World:
             self.schedule,
             durable=options.storage != "none",
             strict_resends=not options.client_packet_size,
-            in_order=not options.receive_maximum,
+            in_order=not (options.receive_maximum or options.outbox_bytes_max),
             expiry_v311_s=options.session_expiry_s,
             inflight_max=options.inflight_max or 1000,
         )

@@ -14,7 +14,7 @@ import os
 import signal
 import ssl
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, cast
 
 from mqtt_adapters.asyncio import Client
@@ -30,6 +30,7 @@ from mqtt_core.codec import V5, V311, MqttError, ReasonCode, Will
 __all__ = [
     "EXIT_TIMEOUT",
     "add_connection_flags",
+    "check_each",
     "debug",
     "make_client",
     "parse_flags",
@@ -150,6 +151,15 @@ def parse_flags(parser: Parser, argv: Sequence[str] | None) -> argparse.Namespac
     namespace.properties = properties
     namespace.topics += namespace.topic
     return namespace
+
+
+def check_each(check: Callable[[str], None], topics: Sequence[str]) -> None:
+    """Check topics or filters before anything is connected. Raises ValueError, which names the one that is wrong."""
+    for topic in topics:
+        try:
+            check(topic)
+        except MqttError as error:
+            raise ValueError(f"{topic!r}: {error.reason}") from error
 
 
 # ---------------------------------------------------------------------------------------------------------- client

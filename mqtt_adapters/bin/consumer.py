@@ -20,6 +20,7 @@ from mqtt_adapters.bin.arguments import EXIT_ERROR, Parser, fail, say
 from mqtt_adapters.bin.client_arguments import (
     EXIT_TIMEOUT,
     add_connection_flags,
+    check_each,
     debug,
     make_client,
     parse_flags,
@@ -32,7 +33,7 @@ from mqtt_adapters.bin.output_format import MessageFormat
 from mqtt_adapters.errors import SubscribeError
 from mqtt_core.client import MessageReceived
 from mqtt_core.codec import MqttError
-from mqtt_core.topic_matcher import TopicFilter
+from mqtt_core.topic_matcher import TopicFilter, check_filter
 
 PROGRAM: Final = "mqtt-consumer"
 UNFLUSHED_MAX: Final = 100
@@ -46,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         client = make_client(namespace, manual_ack=True)
         if not (namespace.topics or namespace.unsubscribe):
             raise ValueError("which topic? (-t TOPIC)")
+        check_each(check_filter, [*namespace.topics, *namespace.unsubscribe, *namespace.filter_out])
         namespace.write = MessageFormat(namespace.output_format).write if namespace.output_format else _payload
         namespace.properties.of("subscribe")
         namespace.filter_out = [TopicFilter(pattern) for pattern in namespace.filter_out]

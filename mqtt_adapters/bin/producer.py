@@ -23,6 +23,7 @@ from mqtt_adapters.asyncio import Client
 from mqtt_adapters.bin.arguments import Parser, fail
 from mqtt_adapters.bin.client_arguments import (
     add_connection_flags,
+    check_each,
     debug,
     make_client,
     parse_flags,
@@ -33,6 +34,7 @@ from mqtt_adapters.bin.client_arguments import (
 )
 from mqtt_adapters.bin.message_progress import MessageProgress
 from mqtt_core.codec import MqttError, Properties
+from mqtt_core.topic_matcher import check_topic
 
 PROGRAM: Final = "mqtt-producer"
 STDIN: Final = 0
@@ -48,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         client = make_client(namespace)
         if not namespace.topics:
             raise ValueError("which topic? (-t TOPIC)")
+        check_each(check_topic, namespace.topics)
         namespace.properties.of("publish")
     except (MqttError, OSError, ValueError) as error:
         fail(PROGRAM, error)

@@ -75,6 +75,9 @@ class Client:
         self.purging = False
         self.life = 0
         self.tokens: dict[int, MessageModel] = {}
+        self._earlier: dict[int, MessageModel] = {}
+        self._completed: list[MessageModel] = []
+        self._completing: list[MessageModel] = []
         self.received: dict[int, None] = {}
         self._unsaved: dict[int, None] = {}
         self._saving: dict[int, None] = {}
@@ -112,6 +115,11 @@ class Client:
             self.committer = None
         if self.storage is not None:
             self.storage.crash()
+            # What it had published it publishes on, in its next life, if it remembers; its tokens it does not.
+            unsettled = (*self.tokens.values(), *self._completed, *self._completing)
+            self._earlier.update({message.number: message for message in unsettled})
+            self._completed = []
+            self._completing = []
             self.world.oracle.forgive(self.tap, {**self._unsaved, **self._saving, **self.received})
         self._unsaved = {}
         self._saving = {}
@@ -125,6 +133,7 @@ class Client:
 
     def _saved(self) -> None:
         self._saving = {}
+        self._completing = []
         self.tick()
 
     def drop_link(self) -> None:
@@ -230,8 +239,10 @@ class Client:
         committer.pump()
         if committer.taken != taken:
             self._saving, self._unsaved = self._unsaved, {}
+            self._completing, self._completed = self._completed, []
             if not committer.busy:
                 self._saving = {}
+                self._completing = []
 
     def _flush(self, core: MqttClient, link: Link) -> bool:
         """Write what may leave; True when that was the end of the connection, of which there is something to tell."""
@@ -285,6 +296,8 @@ class Client:
         message = self.tokens.pop(event.token, None)
         if message is not None and message.qos and not message.acks:
             self.world.oracle.fault(f"{self.name}: {message!r} is complete, but was never acknowledged")
+        if message is not None and self.storage is not None:
+            self._completed.append(message)
 
     def _on_rare(self, event: object) -> None:
         oracle = self.world.oracle
@@ -297,7 +310,8 @@ class Client:
         elif isinstance(event, ConnectionRefused):
             oracle.fault(f"{self.name} was refused: {event}")
         elif isinstance(event, SessionLost):
-            oracle.publisher_lost_session(list(self.tokens.values()))
+            oracle.publisher_lost_session([*self.tokens.values(), *self._earlier.values()])
+            self._earlier = {}
         elif isinstance(event, PublishFailed):
             oracle.count("publish failed")
         elif isinstance(event, Connected) and self.purging:

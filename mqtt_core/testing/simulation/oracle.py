@@ -54,7 +54,8 @@ class Oracle:
 
     told_at: time of the broker's newest input. durable: the broker has a storage. strict_resends: no client limits
     packets so that a resend could be too large. in_order: the broker handles packets in the order in which they arrive,
-    on whatever connection; with small limits it lets some wait, until there is room. expiry_v311_s: seconds that a persistent session of 3.1.1 is kept.
+    on whatever connection; with small limits it lets some wait, until there is room. expiry_v311_s: seconds that a
+    persistent session of 3.1.1 is kept.
     """
 
     def __init__(
@@ -157,11 +158,14 @@ class Oracle:
         """The broker has taken a message over: every session that was surely subscribed has a right to it."""
         for name in self.matching_filters(message.topic):
             members = []
+            unsure = False
             for session in self._filters[name].values():
                 history = session.subscriptions.get(name)
                 if not history:
                     continue
                 subscription = history[-1]
+                if subscription.share:
+                    unsure = unsure or any(not s.ended and not s.covers(message) for s in history)
                 if not subscription.covers(message) or session.present_at(self.schedule.now) != SURE:
                     continue
                 if subscription.no_local and message.publisher == session.client_id:
@@ -174,7 +178,7 @@ class Oracle:
                     self.count("too large for a client")
                 elif (message.calm or min(message.qos, subscription.qos)) and message.number not in session.seen:
                     session.owed[message.number] = 1
-            if members:
+            if members and not unsure:
                 self.groups.charge(name, message, members)
 
     def members(self, name: str) -> list[SessionModel]:

@@ -12,6 +12,7 @@ from mqtt_core.broker.bulk_frames import body_at, end_at
 from mqtt_core.codec.error import InvalidTopic
 from mqtt_core.codec.properties import NO_PROPERTIES
 from mqtt_core.codec.types import PUBACK_FRAMES, V5
+from mqtt_core.router.retain import REFUSED
 from mqtt_core.router.router import NOBODY
 from mqtt_core.session.message import Message
 from mqtt_core.topic_matcher.validation import check_topic
@@ -35,10 +36,11 @@ def retain_run(handler: ClientHandler, chunk: bytes, pos: int, size: int) -> int
         return pos  # it is told that nobody listens, in a longer PUBACK
     quota = config.receive_maximum - handler.unacked if qos else size
     router = state.router
+    retained = router.retained
     sequence = state.sender.sequence
     publisher = handler.client_id
     acks: list[bytes] = []
-    count = payload_bytes = 0
+    count = payload_bytes = refused = 0
     while quota > 0 and size - pos >= 4 and chunk[pos] == first:
         body = pos + 2
         if chunk[pos + 1] > 127:
@@ -68,13 +70,16 @@ def retain_run(handler: ClientHandler, chunk: bytes, pos: int, size: int) -> int
             acks.append(PUBACK_FRAMES[packet_id])
         sequence += 1
         payload_bytes += end - start
-        router.retain(Message(topic, chunk[start:end], qos, True, NO_PROPERTIES, 0.0, publisher, sequence))
+        message = Message(topic, chunk[start:end], qos, True, NO_PROPERTIES, 0.0, publisher, sequence)
+        if retained.store(message) == REFUSED:
+            refused += 1
         count += 1
         quota -= 1
         pos = end
     if count:
         state.sender.sequence = sequence
         counters = state.counters
+        counters.dropped_retained += refused
         counters.bulk_frames += count
         counters.messages_received += count
         counters.publish_received += count

@@ -201,13 +201,15 @@ class TopicTree(Generic[T]):
     counts the nodes that walks have entered so far.
     """
 
-    __slots__ = ("_dollar", "_length", "_root", "_sequence", "visits")
+    __slots__ = ("_dollar", "_length", "_near", "_near_prefix", "_root", "_sequence", "visits")
 
     def __init__(self) -> None:
         self._root: _Name[T] = _Name("", 0)
         self._dollar: _Name[T] = _Name("", 0)  # of topics that start with `$`
         self._sequence: int = 0
         self._length: int = 0
+        self._near: _Name[T] | None = None  # where the topic set last has its parent: the next one often has it too
+        self._near_prefix: str = ""
         self.visits: int = 0
 
     def __len__(self) -> int:
@@ -216,19 +218,32 @@ class TopicTree(Generic[T]):
 
     def set(self, topic: str, value: T) -> T | None:
         """Add or replace the value of a topic; gives the value it replaces."""
-        node = self._dollar if topic[0] == "$" else self._root
-        for text in topic.split("/"):
-            child = node.child(text)
-            if child is None:
-                self._sequence += 1
-                child = node.add_child(text, self._sequence)
-            node = child
+        prefix, slash, last = topic.rpartition("/")
+        near = self._near
+        if near is not None and slash and prefix == self._near_prefix:
+            node = self._step(near, last)
+        else:
+            node = self._dollar if topic[0] == "$" else self._root
+            if slash:
+                for text in prefix.split("/"):
+                    node = self._step(node, text)
+                self._near = node
+                self._near_prefix = prefix
+            node = self._step(node, last)
         replaced = node.value
         if replaced is None:
             self._length += 1
         node.topic = topic
         node.value = value
         return replaced
+
+    def _step(self, node: _Name[T], text: str) -> _Name[T]:
+        """The child with this text, made if it is not there."""
+        child = node.child(text)
+        if child is None:
+            self._sequence += 1
+            child = node.add_child(text, self._sequence)
+        return child
 
     def get(self, topic: str) -> T | None:
         """The value of a topic."""
@@ -254,6 +269,7 @@ class TopicTree(Generic[T]):
         if removed is None:
             return None
         self._length -= 1
+        self._near = None
         node.value = None
         node.topic = ""
         while path and node.is_empty():

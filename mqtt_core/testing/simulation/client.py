@@ -120,7 +120,7 @@ class Client:
             self._earlier.update({message.number: message for message in unsettled})
             self._completed = []
             self._completing = []
-            self.world.oracle.forgive(self.tap, {**self._unsaved, **self._saving, **self.received})
+            self.world.oracle.forgive(self.name, {**self._unsaved, **self._saving, **self.received})
         self._unsaved = {}
         self._saving = {}
         self.received = {}

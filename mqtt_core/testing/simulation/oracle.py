@@ -353,10 +353,11 @@ class Oracle:
         if session is not None:
             session.overflowed = True
 
-    def forgive(self, tap: Tap | None, numbers: dict[int, None]) -> None:
+    def forgive(self, client_id: str, numbers: dict[int, None]) -> None:
         """A client crashed before it had stored the receipt of these messages: they may come again."""
-        if tap is not None and tap.session is not None:
-            tap.session.forgiven.update(numbers)
+        session = self.sessions.get(client_id)
+        if session is not None:
+            session.forgiven.update(numbers)
 
     def check_settled(self, server: Server) -> None:
         """Everything has come to rest: is anything missing?"""

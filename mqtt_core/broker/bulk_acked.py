@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from mqtt_core.broker.bulk_frames import body_at, end_at, may_pass
-from mqtt_core.codec.types import PACKET_ID, PUBACK_FRAMES, PUBREC_FRAMES, V5
-from mqtt_core.router.frames import message_of_frame
+from mqtt_core.codec.types import PUBACK_FRAMES, PUBREC_FRAMES, V5
+from mqtt_core.router.frames import message_of_frame, with_identifiers
 from mqtt_core.router.router import Route
 from mqtt_core.session.message import Outgoing
 from mqtt_core.session.session import Session
@@ -162,15 +162,6 @@ def _acknowledgements(qos: int, run: bytes, id_at: int, frame_size: int, ids: li
     return bytes(answers)
 
 
-def _with_identifiers(run: bytes, id_at: int, frame_size: int, ids: list[int]) -> bytes:
-    """The frames at the front of a run, with other packet identifiers."""
-    changed = bytearray(run[: len(ids) * frame_size])
-    written = b"".join([PACKET_ID[packet_id] for packet_id in ids])
-    changed[id_at::frame_size] = written[0::2]
-    changed[id_at + 1 :: frame_size] = written[1::2]
-    return bytes(changed)
-
-
 def _deliver(
     handler: ClientHandler,
     route: Route,
@@ -197,7 +188,7 @@ def _deliver(
             used = session.outgoing.send_run(frames[:taken], ids)
             if session.stored:
                 sender.store_run(session, sequence, handler.version, frames, used, frames[0][0] >> 1 & 3)
-            sender.send_frame(sink, _with_identifiers(run, id_at, len(frames[0]), used), barrier)
+            sender.send_frame(sink, with_identifiers(run, id_at, len(frames[0]), used), barrier)
         taken = max(taken, 0)
     if taken == len(frames):
         return taken

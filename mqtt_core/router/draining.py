@@ -11,8 +11,17 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+from mqtt_core.codec.encode import encode_publish
 from mqtt_core.codec.types import PACKET_ID, PUBREL_FRAMES, V5
-from mqtt_core.router.frames import content_size, id_offset, message_of_frame, publish_parts, with_dup
+from mqtt_core.router.frames import (
+    content_size,
+    id_offset,
+    message_of_frame,
+    property_section,
+    publish_parts,
+    with_dup,
+    with_identifiers,
+)
 from mqtt_core.router.local import LocalSubscriber, deliver_local
 from mqtt_core.router.sender import Sender
 from mqtt_core.session.message import Message, Outgoing
@@ -74,37 +83,41 @@ def resume(sender: Sender, session: Session, version_before: int, now: float) ->
 
 
 def _send_frames(sender: Sender, session: Session, sink: Outbox, queue: deque[Outgoing | bytes], limit: int) -> int:
-    """Send the frames at the head of the queue, each with an identifier of its own; returns how many were taken."""
+    """Send frames from the head of the queue under identifiers of their own; returns how many were taken.
+
+    Neighbours of one topic and one size are numbered together.
+    """
     counters = sender.counters
     version = session.version
     room = min(session.outgoing.room(), limit)
     space = sender.outbox_bytes_max - sink.size
-    frames: list[bytes] = []
-    taken = content = length = size = 0
-    while taken < room and space > 0 and queue:
-        frame = queue[0]
-        if not isinstance(frame, bytes):
-            break
-        queue.popleft()
-        taken += 1
-        if len(frame) != length:
-            length = len(frame)
-            size = content_size(frame, version)
-        content += size
-        if session.packet_size_max and length > session.packet_size_max:
-            counters.dropped_too_large += 1  # [MQTT-3.1.2-25 v5]
-            continue
-        frames.append(frame)
-        space -= length
     chunks: list[bytes] = []
-    head = b""
-    for frame, packet_id in zip(frames, session.outgoing.send_run(frames, []), strict=True):
-        if not head or not frame.startswith(head):
-            head = frame[: id_offset(frame)]
-        at = len(head)
-        chunks += (head, PACKET_ID[packet_id], frame[at + 2 :])
-        counters.publish_bytes_sent += len(frame) - at - (3 if version == V5 else 2)
-    counters.publish_sent += len(frames)
+    taken = content = 0
+    while taken < room and space > 0 and queue:
+        first = queue[0]
+        if not isinstance(first, bytes):
+            break
+        frame_size = len(first)
+        head = first[: id_offset(first)]
+        most = min(room - taken, (space + frame_size - 1) // frame_size)
+        frames: list[bytes] = []
+        while queue and len(frames) < most:
+            frame = queue[0]
+            if not isinstance(frame, bytes) or not frame.startswith(head):
+                break
+            frames.append(frame)
+            queue.popleft()
+        count = len(frames)
+        taken += count
+        content += count * content_size(first, version)
+        if session.packet_size_max and frame_size > session.packet_size_max:
+            counters.dropped_too_large += count  # [MQTT-3.1.2-25 v5]
+            continue
+        ids = session.outgoing.send_run(frames, [])
+        chunks.append(with_identifiers(b"".join(frames), len(head), frame_size, ids))
+        space -= count * frame_size
+        counters.publish_sent += count
+        counters.publish_bytes_sent += count * (frame_size - len(head) - (3 if version == V5 else 2))
     sender.queues.taken(session, taken, content)
     if chunks:
         sender.send_frame(sink, b"".join(chunks), session.barrier)
@@ -157,23 +170,16 @@ def _replay(sender: Sender, session: Session, cursor: ReplayCursor, limit: int, 
         cursor.found, cursor.position = sender.retained.matching_slice(subscription.filter, cursor.position, REPLAY_MAX)
         cursor.found.reverse()
         cursor.walked = cursor.position is None
+        cursor.changes = sender.retained.changes
     ids = (subscription.subscription_id,) if subscription.subscription_id and session.version == V5 else ()
-    barred = session.client_id if subscription.no_local else None  # [MQTT-3.8.3-3 v5]
     local = session.local
-    allowed = sender.authorize_deliver
     used = 1
     if session.sink is not None and not (session.stored or session.alias_max or session.packet_size_max):
         used += _replay_plain(sender, session, session.sink, cursor, ids, limit, now)
     while cursor.found and used <= limit and _has_room(sender, session):
         topic, message = cursor.found.pop()
         used += 1
-        if (
-            message.sequence > cursor.since
-            or session.overtaken.get(topic, 0) >= cursor.since
-            or message.publisher == barred
-            or sender.retained.get(topic, now) is not message
-            or (allowed is not None and not allowed(session, topic))
-        ):
+        if not _is_due(sender, session, cursor, topic, message, now):
             continue
         # [MQTT-3.3.1-8 v3.1.1] [MUST-3.8.3.1-3 v5]
         out = Outgoing(_own_copy(sender, session, message), min(message.qos, subscription.qos), True, ids)
@@ -202,42 +208,50 @@ def _replay_plain(
     For a session that is not stored, whose client set no limit to packets and no topic aliases. Returns how many
     messages were looked at.
     """
-    allowed = sender.authorize_deliver
     subscription = cursor.subscription
     counters = sender.counters
-    barred = session.client_id if subscription.no_local else None  # [MQTT-3.8.3-3 v5]
     room = session.outgoing.room()
     space = sender.outbox_bytes_max - sink.size
     found = cursor.found
     chunks: list[bytes] = []
-    used = 0
+    used = payload_bytes = 0
     while found and used < limit and room > 0 and space > 0:
         topic, message = found[-1]
         if message.expires_at:
             break
         found.pop()
         used += 1
-        if (
-            message.sequence > cursor.since
-            or session.overtaken.get(topic, 0) >= cursor.since
-            or message.publisher == barred
-            or sender.retained.get(topic, now) is not message
-            or (allowed is not None and not allowed(session, topic))
-        ):
+        if not _is_due(sender, session, cursor, topic, message, now):
             continue
         qos = min(message.qos, subscription.qos)
-        parts = publish_parts(message, session.version, qos, True, ids)
-        chunks.append(parts.head)
+        packet_id = 0
         if qos:
-            chunks.append(PACKET_ID[session.outgoing.send(Outgoing(message, qos, True, ids))])
+            packet_id = session.outgoing.send(Outgoing(message, qos, True, ids))
             room -= 1
-        chunks.append(parts.tail)
-        space -= parts.size
-        counters.publish_sent += 1
-        counters.publish_bytes_sent += len(message.payload)
+        properties = property_section(message.properties, ids) if session.version == V5 else None
+        frame = encode_publish(topic.encode(), message.payload, qos, True, False, packet_id, properties)
+        chunks.append(frame)
+        space -= len(frame)
+        payload_bytes += len(message.payload)
     if chunks:
+        counters.publish_sent += len(chunks)
+        counters.publish_bytes_sent += payload_bytes
         sender.send_frame(sink, b"".join(chunks), 0)
     return used
+
+
+def _is_due(sender: Sender, session: Session, cursor: ReplayCursor, topic: str, message: Message, now: float) -> bool:
+    """Whether a message that was found is to be sent: still retained, allowed, not told already, not their own."""
+    subscription = cursor.subscription
+    if message.sequence > cursor.since or session.overtaken.get(topic, 0) >= cursor.since:
+        return False
+    if subscription.no_local and message.publisher == session.client_id:
+        return False  # [MQTT-3.8.3-3 v5]
+    if cursor.changes != sender.retained.changes or message.expires_at:
+        if sender.retained.get(topic, now) is not message:
+            return False
+    allowed = sender.authorize_deliver
+    return allowed is None or allowed(session, topic)
 
 
 def _has_room(sender: Sender, session: Session) -> bool:

@@ -16,7 +16,16 @@ from mqtt_core.codec.types import PACKET_ID, PUBLISH, V5
 from mqtt_core.codec.varint import decode_varint, encode_varint
 from mqtt_core.session.message import Message
 
-__all__ = ["PublishParts", "content_size", "id_offset", "message_of_frame", "publish_parts", "with_dup"]
+__all__ = [
+    "PublishParts",
+    "content_size",
+    "id_offset",
+    "message_of_frame",
+    "property_section",
+    "publish_parts",
+    "with_dup",
+    "with_identifiers",
+]
 
 
 class PublishParts:
@@ -30,6 +39,11 @@ class PublishParts:
         self.tail = tail
         self.size = size
         self.expiry_offset = expiry_offset
+
+
+def property_section(properties: Properties, ids: tuple[int, ...]) -> bytes:
+    """The property section of a forwarded PUBLISH that does not expire, with its subscription identifiers."""
+    return _property_section(properties, -1, ids, 0)[0] if ids else encode_properties(properties, PUBLISH)
 
 
 def _property_section(properties: Properties, expiry_s: int, ids: tuple[int, ...], alias: int) -> tuple[bytes, int]:
@@ -94,6 +108,15 @@ def content_size(frame: bytes, version: int) -> int:
     size = len(frame)
     header = 2 if size < 130 else 3 if size < 16_387 else 4 if size < 2_097_156 else 5
     return size - header - (5 if version == V5 else 4)
+
+
+def with_identifiers(run: bytes, id_at: int, frame_size: int, ids: list[int]) -> bytes:
+    """The frames of one size at the front of a run, with these packet identifiers; in a frame theirs is at `id_at`."""
+    changed = bytearray(run[: len(ids) * frame_size])
+    written = b"".join([PACKET_ID[packet_id] for packet_id in ids])
+    changed[id_at::frame_size] = written[0::2]
+    changed[id_at + 1 :: frame_size] = written[1::2]
+    return bytes(changed)
 
 
 def with_dup(frame: bytes, packet_id: int) -> bytes:

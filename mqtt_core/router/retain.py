@@ -28,15 +28,16 @@ class RetainStore:
     """Retained messages by topic (section 3.3.1.3).
 
     messages_max, bytes_max: bounds on number and on bytes of topics, payloads and properties; a new message beyond them
-    is not kept.
+    is not kept. changes: how often a message has been kept or taken out.
     """
 
-    __slots__ = ("_deadlines", "_messages", "bytes", "bytes_max", "messages_max")
+    __slots__ = ("_deadlines", "_messages", "bytes", "bytes_max", "changes", "messages_max")
 
     def __init__(self, messages_max: int, bytes_max: int) -> None:
         self.messages_max = messages_max
         self.bytes_max = bytes_max
         self.bytes = 0
+        self.changes = 0
         self._messages: TopicTree[Message] = TopicTree()
         self._deadlines: list[tuple[float, int, str]] = []
 
@@ -63,6 +64,7 @@ class RetainStore:
 
     def _keep(self, message: Message) -> None:
         old = self._messages.set(message.topic, message)
+        self.changes += 1
         self.bytes += message.size() - (old.size() if old is not None else 0)
         if message.expires_at:
             heappush(self._deadlines, (message.expires_at, message.sequence, message.topic))
@@ -75,6 +77,7 @@ class RetainStore:
         old = self._messages.pop(topic)
         if old is None:
             return False
+        self.changes += 1
         self.bytes -= old.size()
         return True
 

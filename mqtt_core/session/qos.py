@@ -114,6 +114,12 @@ class OutgoingFlow:
         """
         inflight = self.inflight
         last = self.ids.last
+        if not wanted and last + len(frames) <= PACKET_ID_MAX:
+            next_ones = list(range(last + 1, last + 1 + len(frames)))
+            if inflight.keys().isdisjoint(next_ones):
+                inflight.update(zip(next_ones, frames, strict=True))
+                self.ids.last = next_ones[-1]
+                return next_ones
         used: list[int] = []
         for index, frame in enumerate(frames):
             packet_id = wanted[index] if wanted else 0

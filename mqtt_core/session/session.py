@@ -86,15 +86,17 @@ class ReplayCursor:
 
     `found` are those that the walk has come upon last, in reverse; `position` is where it goes on, and `walked` says
     that it is over. `since` is its number among the broker's messages: what was retained later has been delivered live.
+    `changes` is the store's count of changes when `found` was filled: while it is the same, so are they.
     """
 
-    __slots__ = ("found", "position", "since", "subscription", "walked")
+    __slots__ = ("changes", "found", "position", "since", "subscription", "walked")
 
     def __init__(self, subscription: Subscription, since: int) -> None:
         self.subscription = subscription
         self.since = since
         self.position: Cursor | None = None
         self.walked = False
+        self.changes = -1
         self.found: list[tuple[str, Message]] = []
 
 

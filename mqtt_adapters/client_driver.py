@@ -110,6 +110,10 @@ class ClientDriver:
         self._committing = False
         self._commit_waiters: list[tuple[int, Waiter]] = []
 
+    def connect_in_background(self) -> None:
+        """The first connection is made like one after a loss: at once, and again after a pause if it cannot be."""
+        self.core.reconnect_at = self.clock()
+
     # -- waiting -----------------------------------------------------------------------------------------------------
 
     def expect(self, token: int, waiter: Waiter, timeout_s: float | None) -> None:

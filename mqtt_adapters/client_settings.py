@@ -61,6 +61,7 @@ class ClientOptions(TypedDict, total=False):
     reconnect: bool
     reconnect_min_s: float
     reconnect_max_s: float
+    start_offline: bool
     tls: ssl.SSLContext | bool | None
     ws_headers: Sequence[tuple[str, str]]
     connect_timeout_s: float
@@ -83,6 +84,8 @@ class ClientSettings:
 
     address: where the server is. config: the protocol's settings. tls: context of an encrypted transport, None for a
     plain one. ws_headers: sent with a WebSocket's handshake.
+    start_offline: starting neither waits for the server nor fails without it: the first connection is made in the
+    background, like one after a loss, and `offline` says what becomes of messages until then.
     connect_timeout_s: for the transport with its handshakes. ack_timeout_s: for SUBACK, UNSUBACK, PUBACK and PUBCOMP,
     reconnecting included; None waits for ever.
     buffer_messages, buffer_bytes, overflow: the bound of `Client.messages`, and what happens there.
@@ -95,6 +98,7 @@ class ClientSettings:
     config: ClientConfig
     tls: ssl.SSLContext | None = None
     ws_headers: Sequence[tuple[str, str]] = ()
+    start_offline: bool = False
     connect_timeout_s: float = 10.0
     ack_timeout_s: float | None = 60.0
     buffer_messages: int = BUFFER_MESSAGES

@@ -48,7 +48,7 @@ class Client(AsyncClient[TaskWaiter]):
         super().__init__(settings, self._loop)
 
     async def __aenter__(self) -> Self:
-        """Open the store, connect, and wait for the server's CONNACK.
+        """Open the store, connect, and wait for the server's CONNACK, which `start_offline` leaves for later.
 
         Raises:
             ConnectRefused: the server said no. ConnectError: there is no connection.

@@ -50,7 +50,7 @@ class ClientLoop:
     # -- opening and closing -----------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Open the store, connect, and wait for the outcome."""
+        """Open the store, connect, and wait for the outcome, unless that is left to the background."""
         if self.started:
             raise ClientClosed("a client starts once; make another one")
         store = self.settings.store
@@ -66,13 +66,18 @@ class ClientLoop:
         self._group = anyio.create_task_group()
         await self._group.__aenter__()
         try:
-            opening = TaskWaiter()
-            self.driver.opening = opening
-            link = await self._connect()
+            opening: TaskWaiter | None = None
+            link: ClientLink | None = None
+            if self.settings.start_offline:
+                self.driver.connect_in_background()
+            else:
+                opening = self.driver.opening = TaskWaiter()
+                link = await self._connect()
             self._group.start_soon(self._keep_connected, link)
             self._group.start_soon(self._write)
             self._group.start_soon(self._watch_time)
-            await opening.wait()
+            if opening is not None:
+                await opening.wait()
         except BaseException as error:
             await self.close(type(error), error, error.__traceback__)
             raise
@@ -142,7 +147,7 @@ class ClientLoop:
 
     # -- the tasks ---------------------------------------------------------------------------------------------------
 
-    async def _keep_connected(self, link: ClientLink) -> None:
+    async def _keep_connected(self, link: ClientLink | None) -> None:
         """Have a connection as long as the core wants one."""
         try:
             await self._serve(link)

@@ -42,7 +42,7 @@ class ClientLoop:
     # -- opening and closing -----------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Open the store, connect, and wait for the outcome."""
+        """Open the store, connect, and wait for the outcome, unless that is left to the background."""
         if self.started:
             raise ClientClosed("a client starts once; make another one")
         self.loop = asyncio.get_running_loop()
@@ -50,9 +50,17 @@ class ClientLoop:
         snapshot = await load(store) if store is not None else None
         self.driver = ClientDriver(self.settings, self, snapshot)
         self.started = True
+        self._link_gone.set()
+        if self.settings.start_offline:
+            self.driver.connect_in_background()
+            self.flush()
+        else:
+            await self._first_connection()
+        self._keeper = self.loop.create_task(self._keep_connected())
+
+    async def _first_connection(self) -> None:
         opening: asyncio.Future[Any] = self.loop.create_future()
         self.driver.opening = opening
-        self._link_gone.set()
         try:
             await self._connect()
             await opening
@@ -60,7 +68,6 @@ class ClientLoop:
             opening.cancel()
             await self.close()
             raise
-        self._keeper = self.loop.create_task(self._keep_connected())
 
     async def close(self) -> None:
         """Disconnect, and give everything back."""

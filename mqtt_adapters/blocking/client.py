@@ -64,7 +64,7 @@ class Client:
         self._answers: Answers | None = None
 
     def start(self) -> Self:
-        """Open the store, connect, and wait for the server's CONNACK.
+        """Open the store, connect, and wait for the server's CONNACK, which `start_offline` leaves for later.
 
         Raises:
             ConnectRefused: the server said no. ConnectError: there is no connection.

@@ -43,6 +43,7 @@ class ClientLoop:
         self._registered = 0
         self._thread: threading.Thread | None = None
         self._stopping = False
+        self._connecting = False
         self._woken = False
         self._room = threading.Condition(self.lock)
         self._selector: selectors.BaseSelector
@@ -52,7 +53,7 @@ class ClientLoop:
     # -- opening and closing -----------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Open the store, connect, and wait for the outcome."""
+        """Open the store, connect, and wait for the outcome, unless that is left to the background."""
         if self.started:
             raise ClientClosed("a client starts once; make another one")
         store = self.settings.store
@@ -64,17 +65,26 @@ class ClientLoop:
         self._wake_out.setblocking(False)
         self._selector.register(self._wake_in, selectors.EVENT_READ)
         self.started = True
+        if self.settings.start_offline:
+            self.driver.connect_in_background()
+            with self.lock:
+                self.flush()
+            self._start_thread()
+            return
         opening = ThreadWaiter()
         self.driver.opening = opening
         try:
             self._connect()
-            if self.background:
-                self._thread = threading.Thread(target=self._work, name="mqtt-client", daemon=True)
-                self._thread.start()
+            self._start_thread()
             self.wait(opening, None)
         except BaseException:
             self.close()
             raise
+
+    def _start_thread(self) -> None:
+        if self.background:
+            self._thread = threading.Thread(target=self._work, name="mqtt-client", daemon=True)
+            self._thread.start()
 
     def close(self) -> None:
         """Disconnect, and give everything back."""
@@ -201,12 +211,15 @@ class ClientLoop:
         reconnect_at = driver.core.reconnect_at
         if self._link is not None or self._stopping or reconnect_at is None or driver.clock() < reconnect_at:
             return
+        self._connecting = True
         try:
             self._connect()
         except ConnectError as error:
             with self.lock:
                 driver.core.connect_failed(error.reason, driver.clock())
                 driver.dispatch()
+        finally:
+            self._connecting = False
 
     def flush(self) -> None:
         """Commit, write, and follow the core's wish to pause or close. The lock is held."""
@@ -250,8 +263,8 @@ class ClientLoop:
         """A verb has changed something: bring it out. The lock is held."""
         if self.background:
             self.wake()
-        else:
-            self.flush()
+        if not self.background or self._connecting:
+            self.flush()  # the thread may be away for a while, and what was done shall be in the store
 
     def wake(self) -> None:
         """There may be something to write, or another deadline: a step is due."""

@@ -1,9 +1,7 @@
-"""Fixed seeds run clean; the same seed takes the same steps, whatever the hash seed; a broken rule is reported."""
+"""Fixed seeds run clean; a broken rule is reported; the command runs what it is asked for, in one process or more."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
@@ -22,21 +20,6 @@ def test_a_fixed_seed_runs_clean(seed):
     assert world.oracle.counts["nothing left"] == 1
 
 
-def trace(hash_seed):
-    command = [sys.executable, "-m", "mqtt_core.testing.simulation", "--seed", "5", "--set", "steps=500", "--trace"]
-    changes = ["--set", "clients=4"]
-    environment = {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": ":".join(filter(None, sys.path))}
-    done = subprocess.run([*command, *changes], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
-    return [line for line in done.stdout.splitlines() if "a second" not in line]
-
-
-def test_the_same_seed_takes_the_same_steps_under_any_hash_seed():
-    first = trace("1")
-    assert len(first) > 500
-    assert trace("2") == first
-
-
 def test_a_violation_names_the_seed_and_shows_the_last_steps(capsys, monkeypatch):
     def fault(world):
         world.transcript.note(world.schedule.now, "world", "breaks", "on purpose")
@@ -47,6 +30,9 @@ def test_a_violation_names_the_seed_and_shows_the_last_steps(capsys, monkeypatch
     said = capsys.readouterr().out
     assert "seed 3 FAILS: Violation: a rule is broken" in said
     assert "on purpose" in said
+    again = "python -m mqtt_core.testing.simulation --seed 3 --set steps=50"
+    assert f"{again} --trace" in said
+    assert f"{again} --shrink" in said
 
 
 def test_options_come_from_the_seed_alone_and_can_be_changed_by_name():
@@ -64,3 +50,30 @@ def test_the_transcript_keeps_the_newest_steps():
         transcript.note(float(number), "who", "what", b"\xc0\x00")
     assert len(transcript.lines(50)) == 2
     assert "PINGREQ" in transcript.lines(1)[0]
+
+
+def test_several_processes_run_what_one_does(capsys):
+    def said(*arguments):
+        assert main([*arguments, "--set", "steps=100", "--set", "clients=2"]) == 0
+        first, *table = capsys.readouterr().out.strip().splitlines()
+        return first.split()[0], table
+
+    assert said("--seeds", "4") == said("--seeds", "4", "--jobs", "2")
+
+
+def test_fresh_seeds_come_behind_the_fixed_ones(capsys):
+    def seeds(*arguments):
+        assert main([*arguments, "--digest", "--set", "steps=20", "--set", "clients=1"]) == 0
+        return [int(line.split()[1][:-1]) for line in capsys.readouterr().out.splitlines()]
+
+    first, second = seeds("--seeds", "2", "--fresh", "3"), seeds("--seeds", "2", "--fresh", "3")
+    assert first[:2] == second[:2] == [1, 2]
+    assert len(first) == 5
+    assert first[2:] != second[2:]
+    assert len(seeds("--fresh", "1")) == 1
+
+
+def test_a_change_that_is_none_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        main(["--seed", "1", "--set", "nothing=1"])
+    assert "no option 'nothing'" in capsys.readouterr().err

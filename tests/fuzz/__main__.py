@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz [TARGET ...] [--seconds N]`: fuzz each target in a process of its own.
+"""`python -m tests.fuzz [TARGET ...] [--seconds N] [--jobs N]`: fuzz each target in a process of its own.
 
 With atheris the core is instrumented and inputs are guided by coverage; without it they are drawn at random from seeds,
 and the command says so. An input that breaks an invariant is printed, saved in the directory of `--findings` and makes
@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description="Fuzz the core.")
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"some of {', '.join(NAMES)} (default: all)")
     parser.add_argument("--seconds", type=int, default=60, help="for each target (default: 60)")
+    parser.add_argument("--jobs", type=int, default=1, help="how many targets at the same time (default: 1)")
     parser.add_argument("--findings", type=Path, default=Path("fuzz-findings"), help="where inputs that fail are kept")
     parser.add_argument("--input", type=Path, help="run one target with this file, and nothing else")
     parser.add_argument("--blind", action="store_true", help="do not use atheris")
@@ -118,26 +120,27 @@ def work(name: str, given: argparse.Namespace) -> int:
 
 def start(name: str, given: argparse.Namespace) -> int:
     """One target, in a process of its own; its exit code."""
+    print(f"{name}: {'one input' if given.input is not None else f'{given.seconds} s'}", flush=True)
     command = [sys.executable, "-m", "tests.fuzz", "--worker", name, "--seconds", str(given.seconds)]
     command += ["--findings", str(given.findings)]
     command += ["--blind"] if given.blind else []
     command += ["--input", str(given.input)] if given.input is not None else []
     if name != "mosquitto":
-        return watch(command, {})
+        return watch(name, command, {})
     if not partner.installed():
         print("mosquitto: not run, because mosquitto is not installed")
         return 1
     with partner.running() as port:
-        return watch(command, {partner.PORT_VARIABLE: str(port)})
+        return watch(name, command, {partner.PORT_VARIABLE: str(port)})
 
 
-def watch(command: list[str], environment: dict[str, str]) -> int:
-    """Run a worker; what the fuzzer says about itself is left out."""
+def watch(name: str, command: list[str], environment: dict[str, str]) -> int:
+    """Run the worker of a target; what the fuzzer says about itself is left out."""
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if not line.startswith(NOISE):
-                print(line, end="", flush=True)
+                print(f"{name}: {line}", end="", flush=True)
     return process.returncode
 
 
@@ -149,11 +152,10 @@ def main() -> int:
         print("atheris is not installed: inputs are drawn at random, not guided by coverage")
         given.blind = True
     given.findings.mkdir(parents=True, exist_ok=True)
-    failed = []
-    for name in given.targets or NAMES:
-        print(f"== {name}", flush=True)
-        if start(name, given):
-            failed.append(name)
+    names = given.targets or NAMES
+    with ThreadPoolExecutor(given.jobs) as pool:
+        codes = pool.map(lambda name: start(name, given), names)
+        failed = [name for name, code in zip(names, codes, strict=True) if code]
     print(f"failed: {', '.join(failed)}" if failed else "nothing found")
     return 1 if failed else 0
 

@@ -195,6 +195,11 @@ DIFFERENCES = [
         tolerated,
     ),
     Difference(
+        "DUP with QoS 0",
+        "DUP must be 0 for QoS 0 [MQTT-3.3.1-2], so that the packet is malformed; mosquitto passes the message on.",
+        lambda seen: seen.frame[0] & 0xFE == 0x38 and seen.error is not None and only_we_closed(seen),
+    ),
+    Difference(
         "packets of a server, sent by a client",
         "They are protocol errors (2.1.2, table 2-1) and end the connection with 0x82; mosquitto ignores PINGRESP, "
         "SUBACK and UNSUBACK, and closes silently for CONNACK.",

@@ -176,7 +176,7 @@ class BrokerDriver:
 
     # -------------------------------------------------------------------------------------------- one connection
 
-    def receive(self, link: Link, data: bytes) -> None:
+    def receive(self, link: Link, data: bytes | memoryview) -> None:
         """Hand over bytes that have arrived. A tick has to follow, at once or after more input."""
         try:
             handler = link.handler

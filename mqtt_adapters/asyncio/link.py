@@ -68,7 +68,7 @@ class ServerLink(Link, asyncio.BufferedProtocol):
         """`nbytes` bytes have arrived."""
         if not self.finished:  # what comes after that is the rest of a conversation that is over
             server = self._server
-            server.driver.receive(self, bytes(server.buffer[:nbytes]))
+            server.driver.receive(self, server.buffer[:nbytes])
             server.input_arrived()
 
     def eof_received(self) -> bool:

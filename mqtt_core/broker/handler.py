@@ -65,7 +65,7 @@ VERDICTS_MAX: Final = 1024
 
 
 class ClientHandler(Connection):
-    """The broker's side of one connection. Made by `Broker.connection_made`; `owner` belongs to the adapter.
+    """The broker's side of one connection (sections 3 and 4). Made by `Broker.connection_made`; `owner` belongs to the adapter.
 
     Inputs: `receive_data`, `receive_eof`, `resume`. Pulls: `data_to_send`, `closing`, `aborted`, `reading_paused`.
     """
@@ -87,7 +87,7 @@ class ClientHandler(Connection):
         state.counters.bytes_received += len(data)
         reader = self.reader
         unread = reader.pending + len(data)
-        reader.feed(bytes(data))
+        reader.feed(data)
         self._process(now)
         if reader.position < len(reader.chunk) and reader.pending == unread:
             self.last_received = heard  # no whole packet: [MQTT-3.1.2-22 v5] [MQTT-3.1.2-24 v3.1.1]
@@ -217,7 +217,12 @@ class ClientHandler(Connection):
         subscribing.handle_unsubscribe(self, packet)
 
     def handle_publish(self, packet: PublishPacket, now: float) -> None:
-        """PUBLISH (section 3.3): check, authorise, store and route, then acknowledge."""
+        """PUBLISH (section 3.3): check, authorise, store and route, then acknowledge.
+
+        Raises:
+            ProtocolError: QoS or RETAIN the broker has refused to serve (0x9B, 0x9A), more messages than its Receive
+                Maximum (0x93). `receive_data` turns it into a DISCONNECT or the end of the connection.
+        """
         state = self.state
         session = self.session
         assert session is not None
@@ -367,7 +372,11 @@ class ClientHandler(Connection):
             self.send(PUBCOMP_FRAMES[packet_id], session.barrier)
 
     def handle_disconnect(self, packet: DisconnectPacket, now: float) -> None:
-        """DISCONNECT (section 3.14): reason code 0x00 deletes the will."""
+        """DISCONNECT (section 3.14): reason code 0x00 deletes the will.
+
+        Raises:
+            ProtocolError: a session expiry where CONNECT had none (0x82).
+        """
         check_disconnect(packet, False)
         session = self.session
         expiry_s = packet.properties.session_expiry_interval

@@ -54,9 +54,9 @@ __all__ = ["MqttClient"]
 class MqttClient:
     """An MQTT client of either version (5.0 section 4, 3.1.1 section 4).
 
-    config: see `ClientConfig`. rng: an object with `random()`, for the pauses between attempts to connect. journal:
-    where QoS 1/2 state is written (law 5); none keeps everything in memory. snapshot: what an earlier process left in
-    the storage behind the journal.
+    config: see `ClientConfig`. rng: for the pauses between attempts to connect. journal: where QoS 1/2 state is
+    written (law 5); none keeps everything in memory. snapshot: what an earlier process left in the storage behind the
+    journal. Raises LocalProtocolError for a journal without a client identifier, and PERSIST without a lasting session.
 
     reconnect_at: when to connect again (epoch seconds), None while connected and when nothing is to be tried.
     reading_held: set by a host that does not read for reasons of its own, so that silence is not taken for death.
@@ -242,7 +242,7 @@ class MqttClient:
         if link.phase in {CLOSING, CLOSED}:
             return
         link.last_received = now
-        link.reader.feed(data if isinstance(data, bytes) else bytes(data))
+        link.reader.feed(data)
         self._process(now)
 
     def receive_eof(self, now: float) -> None:

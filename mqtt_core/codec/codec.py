@@ -35,7 +35,7 @@ class MqttDecoder:
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Take the bytes of one read, any number of them."""
-        self.reader.feed(bytes(data))
+        self.reader.feed(data)
 
     def next_packet(self) -> Packet | None:
         """Return the next packet, or None until more bytes are fed.

@@ -47,19 +47,19 @@ class FrameReader:
         """Bytes fed and not yet used up."""
         return len(self.chunk) - self.position + self.later_size
 
-    def feed(self, data: bytes) -> None:
-        """Take the bytes of one read. Never raises for what they contain; :meth:`next_frame` does."""
+    def feed(self, data: bytes | bytearray | memoryview) -> None:
+        """Take the bytes of one read, which are copied once. Never raises for what they contain; `next_frame` does."""
         if self.position == len(self.chunk) and not self.later_size:
-            self.chunk = data
+            self.chunk = bytes(data)
             self.position = 0
+        elif 0 < self._needed <= self.pending + len(data):
+            self._join(data)
         elif data:
             if self._later and len(self._later[-1]) + len(data) <= SMALL_MAX:
                 self._later[-1] += data
             else:
-                self._later.append(data)
+                self._later.append(bytes(data))
             self.later_size += len(data)
-            if 0 < self._needed <= len(self.chunk) - self.position + self.later_size:
-                self._join()
 
     def next_frame(self) -> bytes | None:
         """Return the next whole frame with its fixed header, or None until more bytes are fed.
@@ -95,11 +95,10 @@ class FrameReader:
         self._needed = size or left + 1
         return None
 
-    def _join(self) -> None:
-        """Make one chunk of the unfinished tail and of all that came later."""
+    def _join(self, data: bytes | bytearray | memoryview = b"") -> None:
+        """Make one chunk of the unfinished tail, of all that came later, and of `data`."""
         tail = self.chunk[self.position :] if self.position else self.chunk
-        self._later.insert(0, tail)
-        self.chunk = b"".join(self._later)
+        self.chunk = b"".join((tail, *self._later, data))
         self.position = 0
         self._later = []
         self.later_size = 0

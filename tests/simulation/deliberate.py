@@ -1,7 +1,8 @@
 """Deliberate faults, each put alone into a copy of the source: which seed of the simulator sees it?
 
-    python -m tests.simulation.deliberate            # all of them
-    python -m tests.simulation.deliberate NAME ...   # some
+    python -m tests.simulation.deliberate                         # all of them
+    python -m tests.simulation.deliberate NAME ...                # some
+    python -m tests.simulation.deliberate --table docs/concepts/faults-table.md
 
 A fault is a piece of source and what stands in its place; the piece has to occur exactly once, which a fast test
 checks, so that the list cannot become untrue unnoticed. Seeds run until one fails, and that seed is run again without
@@ -10,6 +11,7 @@ the fault: only if it is clean then has the fault been seen. One that was not is
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -44,28 +46,28 @@ FAULTS = [
         "broker/handler.py",
         "self.send(frame, barrier, 1)",
         "self.send(frame, 0, 1)",
-        ("bulk=False", "storage=log", "commit_s=0.02", "broker_crash_rate=0.4"),
+        STORED,
     ),
     Fault(
         "deliveries are not held",
         "router/sender.py",
         "if barrier <= self.journal.committed:",
         "if barrier <= self.journal.committed or frame[0] >> 4 == 3:",
-        ("bulk=False", "storage=log", "commit_s=0.02", "broker_crash_rate=0.4"),
+        STORED,
     ),
     Fault(
         "a batch is split",
         "testing/simulation/storage.py",
         "_part(batch, self._rng.random()) if self.tear else batch",
         "_part(batch, self._rng.random())",
-        ("bulk=False", "storage=log", "commit_s=0.02", "broker_crash_rate=0.4"),
+        STORED,
     ),
     Fault(
         "PUBREC is not held",
         "broker/handler.py",
         "self.send(frame, barrier, credits)  #",
         "self.send(frame, 0, credits)  #",
-        ("bulk=False", "storage=log", "commit_s=0.02", "broker_crash_rate=0.4"),
+        STORED,
     ),
     Fault("DUP is forgotten", "router/frames.py", "_FIRST_BYTE[frame[0] | 0x08]", "_FIRST_BYTE[frame[0]]"),
     Fault(
@@ -88,7 +90,7 @@ FAULTS = [
         "broker/handler.py",
         "again = qos == 2 and packet_id in session.incoming.received",
         "again = qos == 2 and packet_id < 0",
-        ("bulk=False",),
+        OBJECTS,
     ),
     Fault(
         "a will after a normal DISCONNECT",
@@ -196,7 +198,7 @@ FAULTS = [
         "broker/handler.py",
         "self.send(PUBCOMP_FRAMES[packet_id], session.barrier, credits)",
         "self.send(PUBCOMP_FRAMES[packet_id] * 2, session.barrier, credits)",
-        ("bulk=False",),
+        OBJECTS,
     ),
     Fault(
         "shared members all get a copy",
@@ -238,6 +240,62 @@ FAULTS = [
         "elif link.phase != CLOSED and now >= link.give_up_at:",
         "elif now >= link.give_up_at:",
         ("share_sleepy=0.6",),
+    ),
+    Fault(
+        "the wrong identifier is released",
+        "session/qos.py",
+        'is not QoS 1")\n        self._finish(packet_id)',
+        'is not QoS 1")\n        self._finish(next(iter(self.inflight)))',
+        ("bulk=False", "inflight_max=5"),
+    ),
+    Fault(
+        "No Local is ignored",
+        "router/router.py",
+        "if row.no_local and row.session.client_id == message.publisher:",
+        "if row.no_local and not row.session.client_id:",
+        ("share_v5=1.0",),
+    ),
+    Fault(
+        "members of a shared subscription that are away are skipped",
+        "router/registry.py",
+        "        for members in (self.online, self.absent):\n            for _ in range(min(len(members), 2)):",
+        "        for members in (self.online,):\n            for _ in range(min(len(members), 2)):",
+        ("shared=0.8", "share_v5=1.0", "share_sleepy=0.6"),
+    ),
+    Fault(
+        "the last member of a shared subscription gets nothing",
+        "router/registry.py",
+        "                    return members[self.turn]  # [MUST-4.8.2-2 v5]",
+        "                    return members[self.turn] if self.turn < len(members) - 1 else None",
+        ("shared=0.8", "share_v5=1.0"),
+    ),
+    Fault(
+        "a message says a second too much",
+        "transport/outbox.py",
+        "seconds = min(int(left + 0.999)",
+        "seconds = min(int(left + 1.999)",
+        ("expiry=0.6", "share_v5=1.0"),
+    ),
+    Fault(
+        "a session lives a second longer",
+        "session/session.py",
+        "return self.disconnected_at + self.expiry_s",
+        "return self.disconnected_at + self.expiry_s + 1",
+        ("session_expiry_s=2", "share_sleepy=0.6", "share_persistent=1.0"),
+    ),
+    Fault(
+        "one message less than the announced Receive Maximum",
+        "broker/handler.py",
+        "if qos and self.version == V5 and self.window_full():",
+        "if qos and self.version == V5 and self.unacked >= self.config.receive_maximum - 1:",
+        ("receive_maximum=5", "share_v5=1.0", "bulk=False", "commit_s=0.02"),
+    ),
+    Fault(
+        "the bulk path does not hold PUBREL",
+        "broker/bulk_acks.py",
+        "len(replies), 0, session.barrier)\n    return pos\n\n\ndef complete_run",
+        "len(replies), 0, 0)\n    return pos\n\n\ndef complete_run",
+        ("storage=log", "commit_s=0.02", "broker_crash_rate=0.4", "qos2=0.8"),
     ),
 ]
 
@@ -281,17 +339,35 @@ def caught_by(fault: Fault, seeds: int = SEEDS) -> str:
     return f"CLEAN SOURCE FAILS TOO: {control}" if control else line
 
 
-def main(names: list[str]) -> int:
+def row(fault: Fault, line: str) -> str:
+    """A row of the table in the documentation."""
+    _, seed, rest = line.split(" ", 2)
+    said = rest.removeprefix("FAILS: Violation: ").removeprefix("FAILS: ").split(";")[0].split(" at /")[0]
+    options = " ".join(f"`{option}`" for option in fault.options)
+    return f"| {fault.name} | `{fault.path}` | {options} | {seed} | {said.strip()} |"
+
+
+def main(arguments: list[str] | None = None) -> int:
     """Try the faults; the exit status says whether all were seen."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation.deliberate")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="faults to try (default: all)")
+    parser.add_argument("--table", type=Path, help="write what was seen as a table to this file")
+    asked = parser.parse_args(arguments)
     missed = 0
+    rows = ["| fault | in | options | seed | what the simulator says |", "| --- | --- | --- | --- | --- |"]
     for fault in FAULTS:
-        if names and fault.name not in names:
+        if asked.names and fault.name not in asked.names:
             continue
         line = caught_by(fault)
-        missed += not line or line.startswith("CLEAN")
-        print(f"{fault.name:45} {line[:140] or 'NOT SEEN'}", flush=True)
+        print(f"{fault.name:60} {line[:140] or 'NOT SEEN'}", flush=True)
+        if not line or line.startswith("CLEAN"):
+            missed += 1
+        else:
+            rows.append(row(fault, line))
+    if asked.table is not None:
+        asked.table.write_text("\n".join(rows) + "\n", encoding="utf-8")
     return 1 if missed else 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit(main())

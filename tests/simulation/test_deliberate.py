@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulation.deliberate import FAULTS, SOURCE, caught_by, places
+from tests.simulation.deliberate import FAULTS, SOURCE, caught_by, places, row
 
 
 def test_there_are_thirty_and_no_two_of_one_name():
@@ -22,3 +22,8 @@ def test_the_source_has_the_place_of_each_fault_once(fault):
 @pytest.mark.parametrize("fault", FAULTS[:3], ids=lambda fault: fault.name)
 def test_a_broken_rule_of_the_write_barrier_is_seen(fault):
     assert caught_by(fault, seeds=60).startswith("seed ")
+
+
+def test_a_row_of_the_table_says_what_was_seen():
+    line = "seed 7 FAILS: Violation: c0 got message 1; c1 got message 2"
+    assert row(FAULTS[0], line).endswith("| 7 | c0 got message 1 |")

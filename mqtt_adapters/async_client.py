@@ -266,7 +266,8 @@ class AsyncClient(Generic[W]):
     ) -> MessageStream:
         """A stream of its own for messages that match a filter; subscribing is apart. Close it, or use it in a `with`.
 
-        What happens when nobody reads it fast enough is `overflow`, see `Overflow`.
+        buffer_messages, buffer_bytes: what it holds for a program that is busy, 1 or more each. What happens when that
+        is not enough is `overflow`, see `Overflow`.
         """
         driver = self._loop.open_driver()
         buffer, row = driver.new_buffer(topic_filter, buffer_messages, buffer_bytes, overflow)

@@ -19,7 +19,7 @@ __all__ = ["MessageStream"]
 
 
 class MessageStream:
-    """Messages of one filter, or those nobody else asked for: ``async for message in stream``.
+    """Messages of one filter, or those nobody else asked for: ``async for message in stream``. Made by `Client.stream`.
 
     Several tasks may read one stream; each message goes to one of them.
     """

@@ -50,7 +50,10 @@ class AsyncVerbs(Protocol):
 
 
 class ThreadsafeServer:
-    """`MqttServer.threadsafe`: publish, subscribe and disconnect from any thread but the one of the event loop."""
+    """`MqttServer.threadsafe`: publish, subscribe and disconnect from any thread but the one of the event loop.
+
+    Made by `MqttServer`; verbs and waiting are the two sides of that server.
+    """
 
     def __init__(self, verbs: HostVerbs, waiting: AsyncVerbs) -> None:
         self._verbs = verbs

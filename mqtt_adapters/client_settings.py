@@ -86,9 +86,9 @@ class ClientSettings:
     plain one. ws_headers: sent with a WebSocket's handshake.
     start_offline: starting neither waits for the server nor fails without it: the first connection is made in the
     background, like one after a loss, and `offline` says what becomes of messages until then.
-    connect_timeout_s: for the transport with its handshakes. ack_timeout_s: for SUBACK, UNSUBACK, PUBACK and PUBCOMP,
-    reconnecting included; None waits for ever.
-    buffer_messages, buffer_bytes, overflow: the bound of `Client.messages`, and what happens there.
+    connect_timeout_s: for the transport with its handshakes, above 0. ack_timeout_s: for SUBACK, UNSUBACK, PUBACK and
+    PUBCOMP, reconnecting included, above 0; None waits for ever.
+    buffer_messages: 1 or more, buffer_bytes: 1 or more, the bound of `Client.messages`; overflow: what happens there.
     store: where the session survives the process, opened and closed by the client; None for memory.
     authenticate: answers each step of enhanced authentication, given the server's data.
     clock: epoch seconds, never going back. rng: for the pauses between attempts to connect.
@@ -112,6 +112,8 @@ class ClientSettings:
 
 def make_settings(host: str, port: int | None, options: ClientOptions) -> ClientSettings:
     """Settings from what `Client` was called with; host may be a URL, whose user name and password then count.
+
+    port: 0 to 65,535, None for the default of the scheme.
 
     Raises:
         ValueError: the address cannot be understood.

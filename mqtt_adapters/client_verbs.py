@@ -74,6 +74,9 @@ class Answers:
     """Requests that wait for their answers (5.0 section 4.10): one response topic, told apart by correlation data.
 
     topic: begins with the server's Response Information if there is one. subscribed: the style has subscribed to it.
+
+    Raises:
+        LocalProtocolError: the connection speaks 3.1.1, which has no requests.
     """
 
     def __init__(self, driver: ClientDriver) -> None:

@@ -79,6 +79,8 @@ class Endpoint:
 def parse_bind_addr(text: str, default_port: int = PORT) -> Endpoint:
     """Read ``HOST:PORT``, ``HOST``, ``[IPV6]:PORT``, ``:PORT`` or ``*:PORT`` (every interface), or ``unix:PATH``.
 
+    text: one of these. default_port: 0 to 65,535, where it names none.
+
     Raises:
         ConfigError: it is none of these, or the port is not 0 to 65535.
     """
@@ -175,7 +177,7 @@ class ListenerConfig:
 
 
 def no_password() -> str:
-    """Given to `SSLContext.load_cert_chain`: an encrypted key is an error and not a question on the terminal."""
+    """Given to `SSLContext.load_cert_chain`: an encrypted key is an OSError and not a question on the terminal."""
     raise OSError("the private key is encrypted")
 
 
@@ -219,7 +221,7 @@ class ServerConfig(BrokerConfig, ListenerConfig):
             raise ConfigError(f"write_buffer_bytes: expected at least 1, got {self.write_buffer_bytes}")
 
     def broker_config(self) -> BrokerConfig:
-        """The part the core reads."""
+        """The part the core reads. Raises ConfigError when a value is out of its range."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(BrokerConfig)}
         try:
             return BrokerConfig(**values)
@@ -300,7 +302,7 @@ def nearest(name: str, names: list[str]) -> str:
 
 
 def add_flags(parser: argparse.ArgumentParser, cls: type, title: str, skip: frozenset[str] = frozenset()) -> None:
-    """Add a flag for every setting of `cls` that can have one, except the names in `skip`.
+    """Add a flag for every setting of `cls` that can have one, except the names in `skip`, to a group called `title`.
 
     A flag not given leaves no trace in the namespace, so a file's value or the default stands.
     """

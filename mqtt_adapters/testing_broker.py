@@ -56,6 +56,7 @@ class MqttTestBroker:
 
     Raises:
         ConfigError: a setting cannot be used.
+        ValueError: both users and a policy are given.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class MqttTestBroker:
 
         Raises:
             OSError: somebody else has taken the port meanwhile. ConfigError: a TLS file cannot be used.
+            RuntimeError: it is running.
         """
         if self._server is not None:
             raise RuntimeError("the broker is running")
@@ -319,10 +321,13 @@ class MqttTestBroker:
                 self._running().resume_link(self._link(client_id))
 
     def advance(self, seconds: float) -> None:
-        """Let time pass for the broker, at once: when this returns, all that was due has happened.
+        """Let so many seconds pass for the broker, at once: when this returns, all that was due has happened.
 
         Wills with a delay, expiry of sessions and messages, timeouts. The keep alive of connected clients is taken
         to be kept, unless they are paused.
+
+        Raises:
+            ValueError: seconds is below 0.
         """
         if seconds < 0:
             raise ValueError(f"time does not go back, not even by {-seconds:g} s")

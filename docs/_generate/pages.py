@@ -10,10 +10,12 @@ conformance.md              from tests/spec, the tags of the core and the marks 
 from __future__ import annotations
 
 from dataclasses import fields
+from math import inf
 from pathlib import Path
 
 from _generate import modules, programs
 from mqtt_core.broker import BrokerConfig, Counters
+from mqtt_core.broker.config import _RANGES
 from tests.spec.conformance import page, survey
 from tests.topic_matcher.table import TABLE
 
@@ -83,14 +85,25 @@ def limits() -> str:
     assert set(COUNTED) <= set(settings), "a setting that is gone"
     assert set(COUNTED.values()) <= set(counters), "a counter that is gone"
     lines = [
-        "| setting | default | unit | what it bounds; what happens at the bound | counter |",
-        "|---|---:|---|---|---|",
+        "| setting | default | from – to | unit | what it bounds; what happens at the bound | counter |",
+        "|---|---:|---:|---|---|---|",
     ]
     for name, item in settings.items():
         counter = f"`{COUNTED[name]}`" if name in COUNTED else ""
         meaning = item.metadata["help"]
-        lines.append(f"| `{name}` | {shown(item.default)} | {item.metadata['unit']} | {meaning} | {counter} |")
+        unit = item.metadata["unit"]
+        lines.append(
+            f"| `{name}` | {shown(item.default)} | {span(name, item.default)} | {unit} | {meaning} | {counter} |"
+        )
     return "\n".join(lines) + "\n"
+
+
+def span(name: str, default: object) -> str:
+    """What a number may be."""
+    if isinstance(default, bool | str):
+        return ""
+    low, high = _RANGES.get(name, (0, inf))
+    return f"{low:,} – {'' if high == inf else f'{high:,}'}"
 
 
 def shown(value: object) -> str:

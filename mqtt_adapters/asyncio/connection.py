@@ -92,6 +92,8 @@ async def open_connection(
 ) -> Connection:
     """Connect to an MQTT server over TCP, or over the unix socket at `path`; with TLS when `ssl` is given.
 
+    host: name or address. port: 1 to 65,535.
+
     Raises:
         OSError: nobody listens there, or the TLS handshake failed.
     """

@@ -68,6 +68,10 @@ class ThreadsafeServer(async_threadsafe.ThreadsafeServer):
         """Run `work` in the loop of the server and wait for its result, at most `timeout_s` seconds.
 
         The time runs in the loop: when it is over nothing has been taken, or the result is returned.
+
+        Raises:
+            ServerStoppedError: the server does not run. TimeoutError: the time is over. RuntimeError: this is the
+                thread of the loop.
         """
 
         async def limited() -> T:

@@ -99,6 +99,7 @@ class MqttServer(ServerVerbs):
             OSError: an address cannot be listened on.
             ConfigError: a TLS file cannot be used.
             StorageError: the store cannot be read.
+            RuntimeError: it was started before.
         """
         if self.running or self.stopping:
             raise RuntimeError("a server starts once; make another one")

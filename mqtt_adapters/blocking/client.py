@@ -310,8 +310,8 @@ class Client:
     ) -> MessageStream:
         """A stream of its own for messages that match a filter; subscribing is apart. Close it, or use it in a `with`.
 
-        timeout: seconds without a message that end an iteration. What happens when nobody reads it fast enough is
-        `overflow`, see `Overflow`.
+        timeout: seconds without a message that end an iteration. buffer_messages, buffer_bytes: what it holds for a
+        program that is busy, 1 or more each. What happens when that is not enough is `overflow`, see `Overflow`.
         """
         with self._loop.lock:
             driver = self._loop.open_driver()

@@ -21,7 +21,7 @@ __all__ = ["MessageStream"]
 
 
 class MessageStream:
-    """Messages of one filter, or those nobody else asked for: ``for message in stream``.
+    """Messages of one filter, or those nobody else asked for: ``for message in stream``. Made by `Client.stream`.
 
     Iterating ends when there was no message for `timeout` seconds, or the client is closed; a stream can be iterated
     again. Several threads may read one stream; each message goes to one of them.

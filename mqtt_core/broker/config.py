@@ -35,7 +35,10 @@ _RANGES: Final[dict[str, tuple[float, float]]] = {
 class BrokerConfig:
     """Limits and abilities of a `Broker`. Every field is a keyword; sizes are bytes, times seconds, others counts.
 
-    Raises LocalProtocolError when a value is out of its range.
+    What each may be, its unit, and what happens at the bound stand in the table of limits, made from these fields.
+
+    Raises:
+        LocalProtocolError: a value is out of its range.
     """
 
     max_connections: int = field(
@@ -64,7 +67,10 @@ class BrokerConfig:
     )
     receive_maximum: int = field(
         default=1000,
-        metadata={"help": "QoS 1/2 messages a client may have unacknowledged towards the broker (0x93)", "unit": ""},
+        metadata={
+            "help": "QoS 1/2 messages a client may have unacknowledged towards the broker (0x93)",
+            "unit": "messages",
+        },
     )
     inflight_max: int = field(
         default=1000, metadata={"help": "QoS 1/2 messages in flight towards one client; more wait", "unit": "messages"}
@@ -87,7 +93,8 @@ class BrokerConfig:
         default=64 * 1024, metadata={"help": "bytes kept while the host decides; then reading pauses", "unit": "bytes"}
     )
     subscriptions_max: int = field(
-        default=50_000, metadata={"help": "subscriptions of one session; more are refused (0x97)", "unit": ""}
+        default=50_000,
+        metadata={"help": "subscriptions of one session; more are refused (0x97)", "unit": "subscriptions"},
     )
     topic_levels_max: int = field(
         default=200, metadata={"help": "levels of a topic or filter; more are refused (0x90, 0x8F)", "unit": "levels"}
@@ -106,7 +113,8 @@ class BrokerConfig:
         default=1024 * _MIB, metadata={"help": "bytes of retained messages; a new one is not retained", "unit": "bytes"}
     )
     sessions_max: int = field(
-        default=1_000_000, metadata={"help": "sessions, connected or not; a new one is refused (0x97)", "unit": ""}
+        default=1_000_000,
+        metadata={"help": "sessions, connected or not; a new one is refused (0x97)", "unit": "sessions"},
     )
     session_expiry_max_s: int = field(
         default=0xFFFFFFFF,
@@ -124,7 +132,9 @@ class BrokerConfig:
     events_max: int = field(
         default=10_000, metadata={"help": "events kept for the host; the oldest goes and is counted", "unit": "events"}
     )
-    maximum_qos: int = field(default=2, metadata={"help": "highest QoS a client may publish with (0x9B)", "unit": ""})
+    maximum_qos: int = field(
+        default=2, metadata={"help": "highest QoS a client may publish with (0x9B)", "unit": "QoS"}
+    )
     retain_available: bool = field(default=True, metadata={"help": "retained messages are kept (0x9A)", "unit": ""})
     wildcard_subscription_available: bool = field(
         default=True, metadata={"help": "filters may hold wildcards (0xA2)", "unit": ""}

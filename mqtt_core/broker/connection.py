@@ -33,7 +33,9 @@ CONNECTION_TIMER: Final = 0
 
 
 class Connection:
-    """The part of a `ClientHandler` that knows no packet but DISCONNECT.
+    """The part of a `ClientHandler` that knows no packet but DISCONNECT (section 3.14; 5.0 section 4.13).
+
+    Made by `Broker.connection_made`.
 
     phase: see session/connection.py. version: 4 or 5, 0 before CONNECT. unacked: messages received whose last
     acknowledgement has not left. stalled: whole packets were left unread because the receive window is full.
@@ -164,7 +166,7 @@ class Connection:
         self.state.sender.send_frame(self.outbox, frame, barrier, credits)
 
     def acknowledge_run(self, frames: bytes, count: int, credits: int, barrier: int) -> None:
-        """Send a run of `count` four-byte acknowledgements, of which `credits` end a message of the client."""
+        """Send `count` four-byte acknowledgements, joined in `frames`; `credits` of them end a message."""
         self.unacked += credits
         self.state.counters.messages_sent += count
         self.state.sender.send_frame(self.outbox, frames, barrier, credits)
@@ -246,7 +248,10 @@ class Connection:
     # -- ending -------------------------------------------------------------------------------------------------------
 
     def disconnect(self, code: int, reason: str, now: float) -> None:
-        """Close from our side, with DISCONNECT where the version has one for a server (5.0 section 3.14)."""
+        """Close from our side, with DISCONNECT where the version has one for a server (5.0 section 3.14).
+
+        code: its reason code, 0 to 255.
+        """
         if self.session is not None and self.version == V5:  # [MQTT-3.14.0-1 v5]
             frame = encode(DisconnectPacket(code), V5)  # shorter than the CONNACK, which has been sent
             if reason:
@@ -258,7 +263,7 @@ class Connection:
         self.close(code, reason, now)  # [MQTT-3.14.4-2 v5] [MQTT-4.13.1-1 v5] [MQTT-4.8.0-1 v3.1.1]
 
     def close(self, code: int, reason: str, now: float) -> None:
-        """Close from our side without a word."""
+        """Close from our side without a word. code: the reason code for the event, 0 to 255."""
         if self.phase < CLOSING:
             self.reason_code = code
             self.reason = reason

@@ -65,7 +65,7 @@ VERDICTS_MAX: Final = 1024
 
 
 class ClientHandler(Connection):
-    """The broker's side of one connection (sections 3 and 4). Made by `Broker.connection_made`; `owner` belongs to the adapter.
+    """The broker's side of one connection (sections 3 and 4). Made by `Broker.connection_made`; owner: the adapter's.
 
     Inputs: `receive_data`, `receive_eof`, `resume`. Pulls: `data_to_send`, `closing`, `aborted`, `reading_paused`.
     """

@@ -43,6 +43,7 @@ from mqtt_core.codec.packet import (
 )
 from mqtt_core.codec.properties import NO_PROPERTIES, Properties
 from mqtt_core.codec.reason_codes import DISCONNECT_BY_CLIENT
+from mqtt_core.codec.sender import check_problem_information
 from mqtt_core.codec.types import PacketType, ReasonCode
 from mqtt_core.persistence.journal import Batch, Journal
 from mqtt_core.persistence.recovery import Snapshot
@@ -179,9 +180,8 @@ class MqttClient:
             InvalidTopic: for a topic that is no topic name.
         """
         self._clock(now)
-        if not isinstance(payload, bytes):
-            payload = bytes(payload)
-        return self._sending.publish(topic, payload, qos, retain, properties, now)
+        data = payload if isinstance(payload, bytes) else bytes(payload)
+        return self._sending.publish(topic, data, qos, retain, properties, now)
 
     def subscribe(
         self, subscriptions: list[SubscribeFilter], *, properties: Properties = NO_PROPERTIES, now: float
@@ -354,11 +354,12 @@ class MqttClient:
 
     def _handle(self, frame: bytes, now: float) -> None:
         state = self._state
-        link = state.link
         kind = frame[0] >> 4
-        if not ALLOWED[CLIENT][link.phase] >> kind & 1:
+        if not ALLOWED[CLIENT][state.link.phase] >> kind & 1:
             raise ProtocolError(ReasonCode.PROTOCOL_ERROR, f"{PacketType(kind).name} is not legal here")
         packet = decode(frame, state.config.version)
+        if not state.config.request_problem_information:
+            check_problem_information(packet)
         if isinstance(packet, PublishPacket):
             self._receiving.on_publish(packet)
         elif isinstance(packet, PubackPacket):
@@ -380,7 +381,7 @@ class MqttClient:
         elif isinstance(packet, DisconnectPacket):
             self._on_disconnect(packet, now)
         else:  # PINGRESP: the table lets nothing else pass
-            link.ping_sent = inf
+            state.link.ping_sent = inf
 
     def _on_connack(self, packet: ConnackPacket, now: float) -> None:
         if not packet.reason_code:
@@ -415,9 +416,8 @@ class MqttClient:
     def _fail(self, error: MqttError, now: float) -> None:
         """The server broke a rule: say so (5.0) and close."""
         code = error.reason_code if error.reason_code in DISCONNECT_BY_CLIENT else ReasonCode.PROTOCOL_ERROR.value
-        state = self._state
-        if state.version5:
-            state.send_packet(DisconnectPacket(code, Properties(reason_string=error.reason[:256])))
+        if self._state.version5:
+            self._state.send_packet(DisconnectPacket(code, Properties(reason_string=error.reason[:256])))
         self._end(code, error.reason, now)
 
     def _end(

@@ -39,23 +39,28 @@ class OfflinePolicy(Enum):
 
 @dataclass(frozen=True)
 class ClientConfig:
-    """Settings of one `MqttClient`.
+    """Settings of one `MqttClient`; those of CONNECT are described in section 3.1.
 
     client_id: key of the session; "" lets the server choose (3.1.1: only together with clean_start). version: 5, or 4
     for 3.1.1. clean_start: discard an earlier session at the first connection; False says that the host holds the
     state of that session or knows that nothing of it is open. session_expiry_s: 0 to 4,294,967,295 (for ever), 5.0
     only. keep_alive_s: 0 (off) to 65,535. username, password, will, authentication_method, authentication_data: as in
-    CONNECT. receive_maximum (1 to 65,535), maximum_packet_size (bytes), topic_alias_maximum: what is announced to the
-    server; a server that exceeds one is disconnected. request_response_information, request_problem_information,
-    user_properties: as in CONNECT (5.0). manual_ack: a QoS 1 or 2 message is acknowledged when the host says so,
-    otherwise on arrival. inflight_max: own bound of unacknowledged publishes, below the server's Receive Maximum;
-    None for 1,000 with 5.0, and for 20 with 3.1.1, where servers cannot say what they take and some close the
-    connection for more. outbound_aliases_max: topic aliases used towards a server that allows them (0: none).
-    offline, queue_messages_max, queue_bytes_max: see OfflinePolicy; a publish beyond a limit is refused.
-    requests_max: SUBSCRIBE and UNSUBSCRIBE not answered yet; one more is refused. inbound_messages_max,
-    inbound_bytes_max: messages not taken or not acknowledged by the host; at the limit `reading_paused` turns true,
-    until half of it is left. connack_timeout_s, ping_timeout_s, close_timeout_s: patience with the server. reconnect,
-    reconnect_min_s, reconnect_max_s: whether and how soon a lost connection is to be replaced.
+    CONNECT. receive_maximum: 1 to 65,535, maximum_packet_size: 16 to 4,294,967,295 bytes, topic_alias_maximum: 0 to
+    65,535; all three are announced to the server, and one that exceeds them is disconnected.
+    request_response_information, request_problem_information, user_properties: as in CONNECT (5.0). manual_ack: a QoS 1
+    or 2 message is acknowledged when the host says so, otherwise on arrival. inflight_max: 1 to 65,535, own bound of
+    unacknowledged publishes, below the server's Receive Maximum; None for 1,000 with 5.0, and for 20 with 3.1.1, where
+    servers cannot say what they take and some close the connection for more. outbound_aliases_max: 0 to 65,535 topic
+    aliases used towards a server that allows them.
+    offline: see `OfflinePolicy`. queue_messages_max: 0 or more, queue_bytes_max: 0 or more bytes, what the queue holds;
+    a publish beyond is refused. requests_max: 1 to 60,000 SUBSCRIBEs and UNSUBSCRIBEs not answered yet; one more is
+    refused. inbound_messages_max: 1 or more, inbound_bytes_max: 1 or more bytes, not taken or not acknowledged by the
+    host; at the limit `reading_paused` turns true, until half of it is left.
+    connack_timeout_s, ping_timeout_s, close_timeout_s: patience with the server, 0 to 86,400. reconnect: a lost
+    connection is to be replaced, after a pause of reconnect_min_s that grows up to reconnect_max_s, 0 to 86,400 each.
+
+    Raises:
+        LocalProtocolError: a setting is out of its range, or contradicts another.
     """
 
     client_id: str = ""

@@ -76,6 +76,8 @@ __all__ = ["decode"]
 def decode(frame: bytes, version: int) -> Packet:
     """Decode one whole frame (long: PUBLISH is read in place, because it is most of what a connection carries).
 
+    The layout is that of section 2.1 and, packet by packet, of section 3.
+
     Args:
         frame: the packet with its fixed header and nothing after it.
         version: 4 for 3.1.1 or 5 for 5.0; a CONNECT says itself which it is, and 0 allows nothing but CONNECT.

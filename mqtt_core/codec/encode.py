@@ -62,7 +62,7 @@ _BYTE: Final[list[bytes]] = [bytes((number,)) for number in range(256)]
 
 
 def encode(packet: Packet, version: int) -> bytes:
-    """Encode a packet with its fixed header.
+    """Encode a packet with its fixed header (section 2.1 and, packet by packet, section 3).
 
     Args:
         packet: what to encode; a CONNECT must be of the version given.

@@ -172,7 +172,7 @@ class ConnectFlags:
 
     @staticmethod
     def from_byte(value: int) -> ConnectFlags:
-        """Read the flags from their byte.
+        """Read the flags from their byte, whose value is 0 to 255 (section 3.1.2.3 and those behind it).
 
         Raises:
             ReservedFlags: if bit 0 is set.

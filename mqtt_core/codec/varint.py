@@ -18,7 +18,7 @@ _SINGLE: Final[list[bytes]] = [bytes((value,)) for value in range(128)]
 
 
 def encode_varint(value: int) -> bytes:
-    """Encode ``value`` (0 to 268,435,455) in the shortest form.
+    """Encode ``value`` (0 to 268,435,455) in the shortest form (5.0 section 1.5.5; 3.1.1 section 2.2.3).
 
     Raises:
         LocalProtocolError: if ``value`` is out of range.
@@ -45,6 +45,8 @@ def varint_size(value: int) -> int:
 
 def decode_varint(data: bytes, pos: int, end: int) -> tuple[int, int]:
     """Decode the variable byte integer at ``data[pos:end]``; return its value and the position after it.
+
+    5.0 section 1.5.5; 3.1.1 section 2.2.3.
 
     Raises:
         MalformedVariableByteInteger: if it has more than four bytes or more than its value needs.

@@ -73,10 +73,11 @@ class Recordable(Protocol):
 class ClientRows:
     """What one batch says about one client's records, for a store that counts which of its segments still live.
 
-    keys, sizes: side by side, in order; a key is a message's sequence, or minus the packet identifier of a receipt.
-    A size above 0 is the bytes the key's record takes from now on, 0 says that the key is gone, and a negative one
-    that it changed: minus (place << 17 | released << 16 | packet id). deleted: all that was stored of the client
-    before this batch is gone. session_size: bytes of a session record, 0 if the batch has none.
+    base: what the heads of this client's records begin with. keys, sizes: side by side, in order; a key is a message's
+    sequence, or minus the packet identifier of a receipt. A size above 0 is the bytes the key's record takes from now
+    on, 0 says that the key is gone, and a negative one that it changed: minus (place << 17 | released << 16 | packet
+    id). deleted: all that was stored of the client before this batch is gone. session_size: bytes of a session record,
+    0 if the batch has none.
     """
 
     __slots__ = ("base", "deleted", "keys", "session_size", "sizes")

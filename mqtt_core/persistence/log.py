@@ -139,7 +139,7 @@ class LogReader:
         self._words: list[int] = table.tolist()
 
     def next(self) -> bool:
-        """Go to the next record; False at the end."""
+        """Go to the next record; False at the end. Raises StorageError when what follows is no record."""
         words = self._words
         position = self._next
         if position == len(words):

@@ -135,7 +135,11 @@ class Storage(Protocol):
 
 
 async def snapshot_with_verbs(storage: Storage, progress: Progress | None = None) -> Snapshot:
-    """`Storage.load_snapshot` by means of the loading verbs. Equal messages become one object."""
+    """`Storage.load_snapshot` by means of the loading verbs. Equal messages become one object.
+
+    Raises:
+        StorageError: what the verbs return does not fit together.
+    """
     snapshot = Snapshot()
     messages: dict[int, Message] = {}
     client_ids = await storage.client_ids()

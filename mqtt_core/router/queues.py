@@ -20,10 +20,10 @@ __all__ = ["SessionQueues"]
 
 
 class SessionQueues:
-    """The queues of all sessions of one broker.
+    """The queues of all sessions of one broker (sections 4.4 and 4.6).
 
-    messages_max, bytes_max: bounds of one queue; all_bytes_max: of all together; bytes are those of topics, payloads
-    and properties.
+    events: where a dropped message is told, once an episode. messages_max, bytes_max: bounds of one queue;
+    all_bytes_max: of all together; bytes are those of topics, payloads and properties.
     """
 
     __slots__ = ("_counters", "_events", "_journal", "all_bytes_max", "bytes_max", "messages_max")
@@ -45,7 +45,7 @@ class SessionQueues:
         self.all_bytes_max = all_bytes_max
 
     def enqueue(self, session: Session, out: Outgoing, now: float) -> None:
-        """A message joins the end of a session's queue, or is dropped where there is no room."""
+        """The message `out` joins the end of a session's queue, or is dropped where there is no room."""
         size = out.message.size()
         if not self._has_room(session, size, now):
             return

@@ -99,7 +99,7 @@ class RetainStore:
     def matching_slice(
         self, topic_filter: str, after: Cursor | None, limit: int
     ) -> tuple[list[tuple[str, Message]], Cursor | None]:
-        """A bounded piece of the matches behind the cursor `after`, and the next cursor (None: that was all)."""
+        """Up to `limit` matches behind the cursor `after`, and the next cursor (None: that was all)."""
         return self._messages.matching_slice(topic_filter, after, limit)
 
     def next_expiry(self) -> float:

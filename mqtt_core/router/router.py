@@ -127,7 +127,7 @@ def _row(session: Session, subscriptions: list[Subscription]) -> Delivery:
 
 
 class Router:
-    """Subscriptions, retained messages and routes of one broker.
+    """Subscriptions, retained messages and routes of one broker (sections 3.3.1.3, 3.8.4 and 4.7; 5.0 section 4.8).
 
     authorize_deliver: the policy's question, None when everything is allowed. cache_max: number of cached routes.
     ending: sessions that are over and had so many subscriptions that removing them takes several inputs.

@@ -28,9 +28,9 @@ __all__ = ["Sender"]
 
 
 class Sender:
-    """Moves messages into sessions and out of them.
+    """Moves messages into sessions and out of them (sections 4.3 and 4.4; 5.0 sections 4.6 and 4.9).
 
-    outbox_bytes_max: limit of `BrokerConfig`.
+    retained: the messages that replays are made of. outbox_bytes_max: limit of `BrokerConfig`.
     holding: outboxes with frames that wait for a commit, so that a commit visits only those. unfinished: sessions with
     more to send than one input allows. sequence: number of the newest message; every message gets the next one.
     borrow: packet identifier of the publisher, which a recipient gets where it is free; 0 for none.
@@ -107,7 +107,7 @@ class Sender:
     def send_frame(
         self, sink: Outbox, frame: bytes, barrier: int, credits: int = 0, countdown: Countdown | None = None
     ) -> None:
-        """Put a frame into an outbox, behind its barrier unless that is committed already."""
+        """Put a frame into the outbox `sink`, behind its barrier unless that is committed already."""
         if barrier <= self.journal.committed:
             barrier = 0
         sink.send(frame, barrier, credits, countdown)
@@ -138,7 +138,7 @@ class Sender:
         self.counters.publish_bytes_sent += len(out.message.payload)
 
     def start(self, session: Session, sink: Outbox, out: Outgoing, barrier: int, now: float) -> None:
-        """Send a new message for which there is room."""
+        """Send a new message for which there is room, through the outbox `sink`."""
         if out.qos == 0:
             self._send_qos0(session, sink, out, now)
         else:
@@ -160,7 +160,7 @@ class Sender:
         self.put(sink, parts, packet_id, message, barrier)
 
     def put(self, sink: Outbox, parts: PublishParts, packet_id: int, message: Message, barrier: int) -> None:
-        """Send the frame of a message that is in flight."""
+        """Send the frame of a message that is in flight, through the outbox `sink`."""
         countdown = None
         if message.expires_at:
             countdown = self._countdown(parts, len(parts.head) + 2, message.expires_at, packet_id)
@@ -254,12 +254,12 @@ class Sender:
         )
 
     def finished(self, session: Session, packet_id: int, entry: object) -> None:
-        """The client has acknowledged a message (or it was given up): the journal forgets it."""
+        """The client has acknowledged the message `entry` (or it was given up): the journal forgets it."""
         if session.stored:
             session.barrier = self.journal.dequeue(session.client_id, self.sequence_of(session, packet_id, entry))
 
     def finish_run(self, session: Session, packet_ids: list[int]) -> None:
-        """`finished` for messages of a stored session whose entries were mere frames."""
+        """`finished` for messages, `packet_ids` in order, of a stored session whose entries were mere frames."""
         numbers = session.sequences
         sequences = [numbers.pop(packet_id, 0) for packet_id in packet_ids] if numbers is not None else []
         session.barrier = self.journal.dequeue_run(session.client_id, sequences)
@@ -286,7 +286,7 @@ class Sender:
             session.barrier = self.journal.dequeue(session.client_id, out.message.sequence)
 
     def expire_unsent(self, session: Session, packet_ids: list[int]) -> None:
-        """Messages whose time ran out before their frame left: drop and count them, free their identifiers."""
+        """Messages whose time ran out before their frame left: drop and count them, free their `packet_ids`."""
         for packet_id in packet_ids:
             self.counters.dropped_expired += 1
             if packet_id:

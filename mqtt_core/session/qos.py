@@ -101,7 +101,9 @@ class OutgoingFlow:
         return self.limit - len(self.inflight) + len(waiting)
 
     def send(self, entry: Outgoing | bytes, wanted: int = 0) -> int:
-        """Take a message into flight and return its packet identifier (1 to 65535): `wanted` if that is free."""
+        """Take a message into flight and return its packet identifier (1 to 65,535): `wanted` if that is free.
+
+        entry: the message, or its whole frame where that is all that is needed to send it again."""
         packet_id = wanted if wanted and wanted not in self.inflight else self.ids.allocate()
         # [MQTT-4.3.2-1] [MQTT-4.3.2-3 v5] [MQTT-4.3.3-1] [MQTT-4.3.3-3 v5]
         self.inflight[packet_id] = entry
@@ -179,7 +181,11 @@ class OutgoingFlow:
         return entry
 
     def on_pubrec_refused(self, packet_id: int) -> object:
-        """PUBREC of 0x80 or above arrived: the message is over, its identifier free [MQTT-4.4.0-2]."""
+        """PUBREC of 0x80 or above arrived: the message is over, its identifier free [MQTT-4.4.0-2].
+
+        Raises:
+            ProtocolError: no QoS 2 message waits for a PUBREC under that identifier.
+        """
         entry = self.inflight.get(packet_id, ABSENT)
         if entry is ABSENT:
             return ABSENT

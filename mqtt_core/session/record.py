@@ -132,7 +132,8 @@ class WillRecord:
 class SessionRecord:
     """Everything about a session but its messages.
 
-    identity: who created it. version: 4 or 5, of the last connection. expiry_s: 0xFFFFFFFF for never.
+    identity: who created it. version: 4 or 5, of the last connection. expiry_s: 0xFFFFFFFF for never. will: what is to
+    be published when it is lost, None for nothing. subscriptions: in the order in which they were made.
     connected_at, disconnected_at: epoch seconds; disconnected_at is 0.0 while connected, and a session found so at
     recovery counts as disconnected at the newest committed time stamp.
     """

@@ -103,7 +103,8 @@ class ReplayCursor:
 class Session:
     """What is kept of one client under its client identifier (5.0 section 4.1).
 
-    client_id: the key. identity: who created it (user name or what the policy said); nobody else may resume it.
+    client_id: the key. limit: packet identifiers in use at a time, 1 to 65,535.
+    identity: who created it (user name or what the policy said); nobody else may resume it.
     version: 4 or 5, of the last connection. expiry_s: seconds kept after the connection, NEVER_EXPIRES for ever.
     stored: the journal keeps this session. barrier: number of the newest batch that holds something of this session.
     packet_size_max: Maximum Packet Size of the client (bytes, 0 for none). alias_max: its Topic Alias Maximum;

@@ -195,7 +195,7 @@ class _Walk(Generic[T]):
 
 
 class TopicTree(Generic[T]):
-    """A map from topic names to values, queried by topic filter.
+    """A map from topic names to values, queried by topic filter (section 4.7).
 
     Values may be anything but None. Names and filters must be valid, filters without `$share/{group}/`. `visits`
     counts the nodes that walks have entered so far.

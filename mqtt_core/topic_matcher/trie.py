@@ -126,7 +126,7 @@ class _Node(Generic[T]):
 
 
 class TopicTrie(Generic[T]):
-    """A multimap from topic filters to (key, value), queried by topic name.
+    """A multimap from topic filters to (key, value), queried by topic name (section 4.7).
 
     The key tells the subscribers of one filter apart (a client identifier); the value is what a match returns and
     may be anything but None. `visits` counts the nodes that matches have entered so far.

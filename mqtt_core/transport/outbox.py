@@ -36,7 +36,7 @@ class Countdown:
 
 
 class Outbox:
-    """Collects encoded frames until they may leave and are taken.
+    """Collects encoded frames until they may leave and are taken, in their order (section 4.6).
 
     Args:
         owner: what is put on ``dirty_list`` when there is something to take.

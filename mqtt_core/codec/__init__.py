@@ -66,6 +66,7 @@ from mqtt_core.codec.properties import (
 from mqtt_core.codec.sender import (
     check_auth,
     check_disconnect,
+    check_problem_information,
     check_publish_by_client,
 )
 from mqtt_core.codec.types import (
@@ -173,6 +174,7 @@ __all__ = [
     "Will",
     "check_auth",
     "check_disconnect",
+    "check_problem_information",
     "check_publish_by_client",
     "decode",
     "decode_properties",

@@ -18,6 +18,7 @@ from mqtt_core.codec import (
     PubcompPacket,
     PublishPacket,
     PubrecPacket,
+    PubrelPacket,
     ReasonCode,
     SubackPacket,
     SubscribeFilter,
@@ -98,6 +99,51 @@ def test_codes_only_a_client_may_send(packet):
     wire.connect()
     wire.receive(ConnackPacket(0, False, Properties(authentication_method="m")), packet)
     ended(wire, ReasonCode.PROTOCOL_ERROR)
+
+
+@pytest.mark.spec("MQTT-3.1.2-29", version="5.0")
+@pytest.mark.parametrize("said", [{"reason_string": "why"}, {"user_properties": (("a", "b"),)}])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda said: PubackPacket(1, 0, said),
+        lambda said: PubrecPacket(1, 0, said),
+        lambda said: PubrelPacket(1, 0, said),
+        lambda said: PubcompPacket(1, 0x92, said),
+        lambda said: SubackPacket(1, [0], said),
+        lambda said: UnsubackPacket(1, [0], said),
+    ],
+)
+def test_reasons_that_were_not_wanted(make, said):
+    wire = Wire(request_problem_information=False)
+    wire.open()
+    if isinstance(make(None), SubackPacket | UnsubackPacket):
+        wire.client.subscribe([SubscribeFilter("a")], now=wire.now)
+    else:
+        wire.publish("a", qos=1 if isinstance(make(None), PubackPacket) else 2)
+    wire.sent()
+    wire.receive(make(Properties(**said)))
+    ended(wire, 0x82)
+
+
+@pytest.mark.spec("MQTT-3.1.2-29", version="5.0")
+def test_reasons_are_always_wanted_where_they_may_be_sent():
+    said = Properties(reason_string="why", user_properties=(("a", "b"),))
+    wire = Wire(request_problem_information=False)
+    wire.open(reason_string="why", user_properties=(("a", "b"),))
+    wire.receive(PublishPacket("t", b"x", properties=Properties(user_properties=(("a", "b"),))))
+    wire.receive(SubackPacket(9, [0]))
+    ended(wire, 0x82)  # of the SUBACK nobody asked for
+    wire = Wire(request_problem_information=False)
+    wire.open()
+    wire.receive(DisconnectPacket(0x8B, said))
+    assert [e.reason for e in wire.events() if isinstance(e, Disconnected)] == ["why"]
+    wire = Wire()
+    wire.open()
+    wire.publish("a", qos=1)
+    wire.sent()
+    wire.receive(PubackPacket(1, 0, said))
+    assert not wire.client.closing
 
 
 @both_versions

@@ -14,38 +14,18 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.bench import report
-from tests.bench.brokers import NAMES, is_compiled, missing, running
+from tests.bench import report, scale
+from tests.bench.brokers import NAMES, is_compiled, missing, run_load, running
 from tests.bench.scenarios import ALL, GROUPS, OURS
 
 SLOW = {"amqtt": ("f10k", "f100k", "f100kt", "h5k", "e64k")}  # minutes each
 BULK_SHARE_MIN = 99.0
-
-
-def run_load(scenario, broker, duration_s):
-    """One run of the generator, in a process of its own."""
-    spec = {**scenario.spec, "port": broker.port, "pid": broker.pid, "duration_s": duration_s}
-    root = str(Path(__file__).parents[2])
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.bench.load", json.dumps(spec)],
-        cwd=root,
-        env={**os.environ, "PYTHONPATH": root},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    try:
-        return json.loads(done.stdout)
-    except ValueError:
-        return {"fault": done.stderr.strip()[-300:] or "the generator said nothing"}
 
 
 def brokers_for(scenario, brokers):
@@ -106,7 +86,7 @@ def bulk_shares(scenarios, build):
     return shares
 
 
-def page(results, shares, codecs, arguments, left_out):
+def page(results, shares, codecs, scales, arguments, left_out):
     """The text of docs/performance.md."""
     tables = {name: report.Table(group, results) for name, group in GROUPS.items()}
     faults = [fault for table in tables.values() for fault in table.faults()]
@@ -125,6 +105,8 @@ def page(results, shares, codecs, arguments, left_out):
         *[tables["kept"].markdown(key) for key in ("cpu_us", "collect_us")],
         DURABLE,
         tables["durable"].markdown("per_s"),
+        scale.HEAD,
+        scale.table(scales),
         "## Codecs\n\nA PUBLISH of 64 bytes with a topic of 27; `python -m tests.bench.codecs`.",
         report.codec_table(codecs),
         "## Targets\n\nWhat this project aims at, and where it stands.",
@@ -212,8 +194,9 @@ def main(arguments):
     print("\nbulk share, per cent:", {name: round(share, 2) for name, share in shares.items()})
     if options.output is not None:
         codecs, absent = codec_figures()
+        scales = {name: scale.figures(name) for name in brokers if name in ("mosquitto", *OURS)}
         shown = [word for word in arguments if word not in {"--output", str(options.output)}]
-        options.output.write_text(page(results, shares, codecs, shown, [*left_out, *absent]), encoding="utf-8")
+        options.output.write_text(page(results, shares, codecs, scales, shown, [*left_out, *absent]), encoding="utf-8")
         options.output.with_suffix(".svg").write_text(report.plot(results), encoding="utf-8")
     ours = {name: [run for kind in OURS for run in table.get(kind, [])] for name, table in results.items()}
     broken = [name for name, runs in ours.items() if any("fault" in run for run in runs)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import os
 import shutil
 import socket
@@ -169,3 +170,22 @@ def running(name, verbose=False):
                         process.kill()
                         process.wait()
                 broker.output = (folder / "output").read_text()
+
+
+def run_load(scenario, broker, duration_s):
+    """One run of the generator, in a process of its own."""
+    spec = {**scenario.spec, "port": broker.port, "pid": broker.pid, "duration_s": duration_s}
+    root = str(Path(__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench.load", json.dumps(spec)],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": root},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    try:
+        return json.loads(done.stdout)
+    except ValueError:
+        return {"fault": done.stderr.strip()[-300:] or "the generator said nothing"}

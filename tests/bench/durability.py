@@ -24,8 +24,7 @@ from pathlib import Path
 
 from mqtt_adapters.asyncio import MqttServer, ServerConfig
 from mqtt_adapters.storage import SqliteStore
-from tests.bench.__main__ import run_load
-from tests.bench.brokers import MOSQUITTO, Broker, free_port, program, running
+from tests.bench.brokers import MOSQUITTO, Broker, free_port, program, run_load, running
 from tests.bench.load import cpu_s
 from tests.bench.scenarios import DURABLE
 from tests.bench.wire import connect, packet, publish, subscribe

@@ -19,6 +19,7 @@ SAID = {
     "bridge.py": ["office reads plant/machine/speed 1200", "machine reads plant/orders slower"],
     "custom_storage.py": ["after a restart: while you were away"],
     "embedded_broker.py": ["measure every 60 seconds", "rooms heard of: 1", "{'kitchen': 21.5}"],
+    "simulator_scenario.py": ["nothing that was acknowledged is lost: True"],
     "serial_transport.py": ["boiler/temperature 71.5", "boiler/burner off"],
     "lifespan.py": ["accepted", "light/hall/set on", "stopped: True"],
 }

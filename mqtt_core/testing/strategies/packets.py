@@ -216,47 +216,41 @@ def subscribe_filters(draw: st.DrawFn, version: int) -> SubscribeFilter:
     )
 
 
+def _by_type(version: int) -> dict[type[Any], st.SearchStrategy[Any]]:
+    """Valid packets of one version, by their class; the one that is the simplest to look at first."""
+    acks = (PubackPacket, PubrecPacket, PubrelPacket, PubcompPacket)
+    wanted = st.lists(subscribe_filters(version), min_size=1, max_size=4)
+    granted = st.lists(_codes(version, SUBACK), min_size=1, max_size=4)
+    names = st.lists(filters(shared=True), min_size=1, max_size=4)
+    kinds: dict[type[Any], st.SearchStrategy[Any]] = {
+        PublishPacket: _publishes(version),
+        PingreqPacket: st.just(PingreqPacket()),
+        PingrespPacket: st.just(PingrespPacket()),
+        **{kind: _acks(kind, version) for kind in acks},
+        ConnectPacket: _connects(version),
+        ConnackPacket: _connacks(version),
+        SubscribePacket: st.builds(SubscribePacket, packet_ids(), wanted, _properties(version, SUBSCRIBE)),
+        SubackPacket: st.builds(SubackPacket, packet_ids(), granted, _properties(version, SUBACK)),
+        UnsubscribePacket: st.builds(UnsubscribePacket, packet_ids(), names, _properties(version, UNSUBSCRIBE)),
+    }
+    if version != V5:
+        kinds[UnsubackPacket] = st.builds(UnsubackPacket, packet_ids(), st.just([]))
+        kinds[DisconnectPacket] = st.builds(DisconnectPacket)
+        return kinds
+    codes = st.lists(_codes(version, UNSUBACK), min_size=1, max_size=4)
+    kinds[UnsubackPacket] = st.builds(UnsubackPacket, packet_ids(), codes, properties(UNSUBACK))
+    kinds[DisconnectPacket] = st.builds(DisconnectPacket, _codes(version, DISCONNECT), properties(DISCONNECT))
+    kinds[AuthPacket] = _auths()
+    return kinds
+
+
 def packets(version: int) -> st.SearchStrategy[Packet]:
     """Valid packets of every type of one version.
 
     Args:
         version: 4 for 3.1.1 or 5 for 5.0.
     """
-    kinds: list[st.SearchStrategy[Any]] = [
-        _publishes(version),
-        st.sampled_from((PingreqPacket(), PingrespPacket())),
-        *(_acks(kind, version) for kind in (PubackPacket, PubrecPacket, PubrelPacket, PubcompPacket)),
-        _connects(version),
-        _connacks(version),
-        st.builds(
-            SubscribePacket,
-            packet_ids(),
-            st.lists(subscribe_filters(version), min_size=1, max_size=4),
-            _properties(version, SUBSCRIBE),
-        ),
-        st.builds(
-            SubackPacket,
-            packet_ids(),
-            st.lists(_codes(version, SUBACK), min_size=1, max_size=4),
-            _properties(version, SUBACK),
-        ),
-        st.builds(
-            UnsubscribePacket,
-            packet_ids(),
-            st.lists(filters(shared=True), min_size=1, max_size=4),
-            _properties(version, UNSUBSCRIBE),
-        ),
-    ]
-    if version == V5:
-        codes = st.lists(_codes(version, UNSUBACK), min_size=1, max_size=4)
-        kinds += [
-            st.builds(UnsubackPacket, packet_ids(), codes, properties(UNSUBACK)),
-            st.builds(DisconnectPacket, _codes(version, DISCONNECT), properties(DISCONNECT)),
-            _auths(),
-        ]
-    else:
-        kinds += [st.builds(UnsubackPacket, packet_ids(), st.just([])), st.builds(DisconnectPacket)]
-    return st.one_of(kinds)
+    return st.one_of(list(_by_type(version).values()))
 
 
 @st.composite
@@ -285,8 +279,8 @@ def chunkings(draw: st.DrawFn, data: bytes) -> list[bytes]:
 
 # So that `st.from_type(PublishPacket)` and the like work; without a version at hand they are packets of 5.0.
 st.register_type_strategy(Packet, packets(V5))
-st.register_type_strategy(PublishPacket, _publishes(V5))
-st.register_type_strategy(ConnectPacket, versions().flatmap(_connects))
+for _kind, _strategy in _by_type(V5).items():
+    st.register_type_strategy(_kind, _strategy)
 st.register_type_strategy(Will, wills(V5))
 st.register_type_strategy(SubscribeFilter, subscribe_filters(V5))
 st.register_type_strategy(Properties, properties(PUBLISH))

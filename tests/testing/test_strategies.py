@@ -1,0 +1,44 @@
+"""What the strategies promise beyond making packets, which the round trips of the codec see."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import find, given, settings
+from hypothesis import strategies as st
+
+import mqtt_core.testing.strategies  # noqa: F401 - importing it registers the types
+from mqtt_core import codec
+from mqtt_core.codec import Packet, PacketType, PublishPacket, SubscribePacket, decode, encode
+from mqtt_core.testing.strategies import chunkings, matching_pairs, packets
+from mqtt_core.topic_matcher import matches
+
+KINDS = [getattr(codec, f"{kind.name.capitalize()}Packet") for kind in PacketType if kind]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@settings(max_examples=30)
+@given(st.data())
+def test_every_packet_class_can_be_asked_for_by_its_type(kind, data):
+    packet = data.draw(st.from_type(kind))
+    assert isinstance(packet, kind)
+    assert decode(encode(packet, 5), 5) == packet
+
+
+def test_there_is_a_packet_of_every_type():
+    assert len(KINDS) == 15
+    for kind in KINDS:
+        assert isinstance(find(st.from_type(Packet), lambda p, kind=kind: isinstance(p, kind)), kind)
+
+
+def test_examples_shrink_to_the_simplest():
+    smallest = find(packets(5), lambda packet: isinstance(packet, PublishPacket) and packet.qos == 2)
+    assert (len(smallest.topic), smallest.payload, smallest.retain, smallest.dup) == (1, b"", False, False)
+    subscribe = find(packets(4), lambda packet: isinstance(packet, SubscribePacket))
+    assert len(subscribe.subscriptions) == 1
+    assert len(find(matching_pairs(), lambda pair: "+" in pair[0])[0]) == 1
+
+
+@given(matching_pairs(), st.binary(max_size=50), st.data())
+def test_pairs_match_and_chunks_join(pair, data, draw):
+    assert matches(*pair)
+    assert b"".join(draw.draw(chunkings(data))) == data

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from unittest.mock import patch
 
-from mqtt_adapters.bin import broker, consumer, inspect, producer
+from mqtt_adapters.bin import broker, consumer, inspect, password, producer
 from mqtt_adapters.bin.arguments import Parser
 
 INTRO = """# Programs
@@ -37,6 +37,7 @@ PROGRAMS: tuple[tuple[str, Callable[[Sequence[str]], int], str], ...] = (
 {doc}`guides/run-the-broker` shows the usual ones, {doc}`concepts/limits` says what each limit does.""",
     ),
     ("mqtt-broker inspect", inspect.main, "Reads a store of a broker or a client; a broker may be using it."),
+    ("mqtt-broker password", password.main, "The result belongs into a file of users: {doc}`guides/run-the-broker`."),
     ("mqtt-producer", producer.main, "Exit code 0 means that the server has every message."),
     ("mqtt-consumer", consumer.main, "QoS 1 and 2 messages are acknowledged once they have been written out."),
 )

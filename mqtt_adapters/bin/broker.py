@@ -24,8 +24,10 @@ from typing import Any, Final
 
 from mqtt_adapters.asyncio import MqttServer
 from mqtt_adapters.bin.arguments import Parser, fail, port_number
+from mqtt_adapters.bin.password import main as password
 from mqtt_adapters.bin.progress import RecoveryProgress
 from mqtt_adapters.config import ConfigError, ServerConfig, add_flags, given_flags, load_toml, setting
+from mqtt_adapters.users import UsersPolicy
 from mqtt_core.broker.events import Event
 from mqtt_core.codec.error import StorageError
 from mqtt_core.persistence import Storage
@@ -47,17 +49,22 @@ class ProgramConfig(ServerConfig):
     durability: str = setting(
         "strict", "what a commit survives: a power cut, or the end of the process", choices=("strict", "process")
     )
+    users_file: str | None = setting(
+        None, "TOML file of users, their passwords and the topics of each; none: everybody may do everything"
+    )
     loop: str = setting("asyncio", "event loop; uvloop needs the package of that name", choices=("asyncio", "uvloop"))
     verbose: bool = setting(False, "log connections and refusals to stderr")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the broker, or its ``inspect`` sub-command. Returns the exit code."""
+    """Run the broker, or one of its sub-commands ``inspect`` and ``password``. Returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] == ["inspect"]:
         from mqtt_adapters.bin.inspect import main as inspect  # noqa: PLC0415 - needs SQLite
 
         return inspect(arguments[1:])
+    if arguments[:1] == ["password"]:
+        return password(arguments[1:])
     try:
         return _serve(_configuration(arguments))
     except (ConfigError, StorageError, OSError) as error:
@@ -68,7 +75,8 @@ def _configuration(arguments: Sequence[str]) -> ProgramConfig:
     parser = Parser(
         PROGRAM,
         "[-h HOST] [-p PORT] [-c FILE] [-v] [--store FILE] [SETTING ...]",
-        "An MQTT 3.1.1 and 5.0 broker. To look into a store: mqtt-broker inspect --help",
+        "An MQTT 3.1.1 and 5.0 broker. To look into a store: mqtt-broker inspect --help; for passwords of users: "
+        "mqtt-broker password --help",
     )
     unset = argparse.SUPPRESS
     parser.add_argument("-h", "--host", metavar="HOST", help="address to listen on (default 127.0.0.1; * is every one)")
@@ -97,6 +105,7 @@ def _serve(config: ProgramConfig) -> int:
     progress = RecoveryProgress(f"{PROGRAM}: reading {config.store}", sys.stderr)
     server = MqttServer(
         config,
+        policy=None if config.users_file is None else UsersPolicy.from_file(config.users_file),
         store=_store(config),
         on_event=_log_event if config.verbose else None,
         on_progress=progress,

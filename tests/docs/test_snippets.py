@@ -16,6 +16,11 @@ from pathlib import Path
 
 import pytest
 
+from mqtt_adapters.bin.broker import ProgramConfig
+from mqtt_adapters.config import load_toml, settings
+from mqtt_adapters.users import UsersPolicy
+from mqtt_core.broker import BrokerConfig
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(p for p in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")] if "_build" not in p.parts)
 FENCE = re.compile(r"^```(\w+)(.*)$")
@@ -75,7 +80,7 @@ def shell_commands() -> Iterator[tuple[str, list[str]]]:
     """Page and words of every command in the shell blocks."""
     for page in PAGES:
         for start, _note, block in blocks(page, "sh"):
-            for part in re.split(r"&&|\||;|&\s*$|\n", "\n".join(block), flags=re.MULTILINE):
+            for part in re.split(r"&&|\||;|&\s*$|\n", "\n".join(block).replace("\\\n", " "), flags=re.MULTILINE):
                 if words := shlex.split(part, comments=True):
                     yield f"{page.relative_to(ROOT)}:{start}", words
 
@@ -96,6 +101,28 @@ def test_options_of_our_programs_on_a_page_exist():
         options = [w.partition("=")[0] for w in words[1:] if re.match(r"--?[a-zA-Z]", w)]
         wrong += [f"{where}: {name} {o}" for o in options if not re.search(rf"(?<![\w-]){o}(?![\w-])", helps[name])]
     assert wrong == []
+
+
+TOML = [(page, start, "\n".join(block)) for page in PAGES for start, _note, block in blocks(page, "toml")]
+
+
+@pytest.mark.parametrize("page, start, text", TOML, ids=[f"{page.stem}-{start}" for page, start, _ in TOML])
+def test_a_configuration_on_a_page_is_one(page, start, text, tmp_path):
+    path = tmp_path / "file.toml"
+    path.write_text(text)
+    if re.search(r"^\[(users\.|anonymous)", text, re.MULTILINE):
+        assert isinstance(UsersPolicy.from_file(path), UsersPolicy)
+    else:
+        assert isinstance(load_toml(path, ProgramConfig), ProgramConfig)
+
+
+def test_every_setting_of_the_broker_program_is_explained():
+    """Those of the core stand in the generated table of limits, all others in the guide."""
+    guide = (ROOT / "docs" / "guides" / "run-the-broker.md").read_text(encoding="utf-8")
+    core = {row.name for row in settings(BrokerConfig)}
+    names = {row.name for row in settings(ProgramConfig)} - core
+    told = {name for name in names if re.search(rf"\b{name}\b|--{name.replace('_', '-')}\b", guide)}
+    assert names - told == set()
 
 
 def test_nox_sessions_on_a_page_exist():

@@ -186,8 +186,15 @@ class BrokerDriver:
         except Exception as bug:  # noqa: BLE001 - see the laws
             self._drop(link, bug)
 
+    def end_of_input(self, link: Link) -> None:
+        """The other end sends no more; it may still read. A tick has to follow."""
+        try:
+            link.handler.end_of_input(self.clock())
+        except Exception as bug:  # noqa: BLE001 - see the laws
+            self._drop(link, bug)
+
     def receive_eof(self, link: Link) -> None:
-        """The other end sends no more, or the connection is gone. A tick has to follow."""
+        """The connection is gone. A tick has to follow."""
         try:
             link.handler.receive_eof(self.clock())
         except Exception as bug:  # noqa: BLE001 - see the laws

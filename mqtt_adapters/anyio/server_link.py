@@ -92,7 +92,7 @@ class ServerLink(Link):
         if self.finished:
             self._scope.cancel()
         else:
-            driver.receive_eof(self)
+            driver.end_of_input(self)
             driver.tick()
 
     async def _write(self) -> None:

@@ -76,7 +76,7 @@ class ServerLink(Link, asyncio.BufferedProtocol):
         if self.finished:
             return False
         self._peer_done = True
-        self._server.driver.receive_eof(self)
+        self._server.driver.end_of_input(self)
         self._server.driver.tick()
         return not self._tls
 

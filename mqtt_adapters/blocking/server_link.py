@@ -143,7 +143,7 @@ class ServerLink(Link):
         if self.finished:
             self.close()
         else:
-            self._server.driver.receive_eof(self)
+            self._server.driver.end_of_input(self)
             self._update()
 
     def _drain(self) -> None:

@@ -67,7 +67,8 @@ VERDICTS_MAX: Final = 1024
 class ClientHandler(Connection):
     """The broker's side of one connection (sections 3 and 4). Made by `Broker.connection_made`; owner: the adapter's.
 
-    Inputs: `receive_data`, `receive_eof`, `resume`. Pulls: `data_to_send`, `closing`, `aborted`, `reading_paused`.
+    Inputs: `receive_data`, `end_of_input`, `receive_eof`, `resume`. Pulls: `data_to_send`, `closing`, `aborted`,
+    `reading_paused`.
     """
 
     __slots__ = ()
@@ -93,12 +94,25 @@ class ClientHandler(Connection):
             self.last_received = heard  # no whole packet: [MQTT-3.1.2-22 v5] [MQTT-3.1.2-24 v3.1.1]
 
     def receive_eof(self, now: float) -> None:
-        """The peer has closed, or the transport is gone. Idempotent."""
+        """The peer has closed, or the transport is gone: nothing leaves any more. Idempotent."""
         now = self.state.moment(now)
         if self.phase < CLOSING:
             self.reason = "connection closed by the peer"
             self.leave(now, True)
-        self.forget()
+        if self.phase == CLOSING:
+            self.abort()
+
+    def end_of_input(self, now: float) -> None:
+        """The peer sends no more, but may still read (it has closed its half of a TCP connection). Idempotent.
+
+        The connection is over as with `receive_eof`, which an adapter may call instead; but answers that wait for a
+        commit still leave.
+        """
+        if self.outbox.held is None:
+            self.receive_eof(now)
+        elif self.phase < CLOSING:
+            self.reason = "connection closed by the peer"
+            self.leave(self.state.moment(now), True)
 
     def resume(self, decision: Decision, now: float) -> None:
         """The answer to a deferred authentication. A late or second one changes nothing."""

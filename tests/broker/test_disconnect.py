@@ -16,9 +16,12 @@ from mqtt_core.codec import (
     SubackPacket,
     SubscribeFilter,
     SubscribePacket,
+    Will,
     encode,
 )
 from tests.broker.kit import World, connect_packet
+
+LASTING = {4: {}, 5: {"session_expiry_interval": 100}}
 
 SERVER_CODES = {0x00, *range(0x80, 0x84), 0x87, 0x89, 0x8B, *range(0x8D, 0x91), *range(0x93, 0xA3)}
 CLIENT_CODES = {0x00, 0x04, *range(0x80, 0x84), 0x90, *range(0x93, 0x9A)}
@@ -327,6 +330,57 @@ def test_a_client_that_does_not_read_its_disconnect_is_cut_off(world):
     world.wait(0.2)
     assert client.aborted
     assert client.raw() == b""
+
+
+@pytest.mark.parametrize("goodbye", [b"", b"\xe0\x00"])
+def test_who_has_only_ended_its_half_still_gets_what_waited_for_the_disk(version, goodbye):
+    world = World(stored=True)
+    client = world.connect("c", version=version, clean=False, **LASTING[version])
+    client.subscribe("t")
+    world.auto_commit = False
+    client.send_bytes(encode(PublishPacket("t", b"x", 1, packet_id=7), version) + goodbye)
+    client.handler.end_of_input(world.now)
+    client.handler.end_of_input(world.now)
+    world.settle()
+    assert client.raw() == b""
+    assert not client.closed
+    world.commit()
+    world.settle()
+    assert [type(p) for p in client.received()] == [PublishPacket, PubackPacket]
+    assert client.closed
+    assert not client.aborted
+    assert len(world.events(ClientDisconnected)) == 1
+
+
+def test_an_end_of_input_ends_a_connection_that_has_nothing_to_wait_for(world):
+    client = world.connect("c", will=Will("w", b"gone"))
+    watcher = world.connect("watcher")
+    watcher.subscribe("w")
+    client.handler.end_of_input(world.now)
+    world.settle()
+    assert client.closed
+    assert [p.payload for p in watcher.messages()] == [b"gone"]
+
+
+@pytest.mark.parametrize("goodbye", [b"", b"\xe0\x00"])
+def test_the_adapter_is_told_of_the_end_whatever_waits_for_the_disk(version, goodbye):
+    world = World(stored=True)
+    client = world.connect("c", version=version, clean=False, **LASTING[version])
+    world.auto_commit = False
+    client.send_bytes(encode(SubscribePacket(1, [SubscribeFilter("t", 1)]), version) + goodbye)
+    client.handler.receive_eof(world.now)
+    world.settle()
+    assert client.aborted
+    assert client.raw() == b""
+
+
+@pytest.mark.parametrize("goodbye", [b"", b"\xe0\x00"])
+def test_the_adapter_is_told_of_the_end_of_a_client_that_reads_nothing(world, goodbye):
+    client = world.connect("c", frozen=True)
+    client.send_bytes(b"\xc0\x00" + goodbye)
+    client.handler.end_of_input(world.now)
+    world.settle()
+    assert client.aborted
 
 
 def test_an_end_is_reported_once(world):

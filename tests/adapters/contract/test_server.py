@@ -12,7 +12,19 @@ import pytest
 from mqtt_adapters.config import ConfigError, ListenerConfig, ServerConfig
 from mqtt_adapters.storage.sqlite import SqliteStore
 from mqtt_core.broker import ClientDisconnected, Refuse
-from mqtt_core.codec import ConnectPacket, DisconnectPacket, Properties, PubackPacket, PublishPacket, ReasonCode, encode
+from mqtt_core.codec import (
+    ConnackPacket,
+    ConnectPacket,
+    DisconnectPacket,
+    Properties,
+    PubackPacket,
+    PublishPacket,
+    ReasonCode,
+    SubackPacket,
+    SubscribeFilter,
+    SubscribePacket,
+    encode,
+)
 from mqtt_core.persistence import MemoryStore
 from tests.adapters.client.kit import STYLES as CLIENT_STYLES
 from tests.adapters.client.kit import Style, take
@@ -293,6 +305,30 @@ class FailingStore(MemoryStore):
 
     async def apply(self, batch):
         raise OSError("disk on fire")
+
+
+@pytest.mark.parametrize("goodbye", [b"", b"\xe0\x00"], ids=["no-goodbye", "goodbye"])
+@styles
+def test_who_closes_its_half_is_answered_and_closed(style, goodbye, tcp, tmp_path):
+    said = b"".join(
+        [
+            encode(ConnectPacket("half", version=4, clean_start=False, keep_alive_s=0), 4),
+            encode(SubscribePacket(1, [SubscribeFilter("t", 1)]), 4),
+            encode(PublishPacket("t", b"x", 1, packet_id=9), 4),
+            goodbye,
+        ]
+    )
+    with tcp(style, store=SqliteStore(tmp_path / "half.db")) as run:
+        for present in (0, 1):
+            with tcp.peer(run, version=4) as peer:
+                peer.send_bytes(said)
+                peer.sock.shutdown(socket.SHUT_WR)
+                assert peer.read() == ConnackPacket(0, present == 1)
+                kinds = []
+                while (packet := peer.read()) is not None:
+                    kinds.append(type(packet))
+                assert [kind for kind in kinds if kind is not PublishPacket] == [SubackPacket, PubackPacket]
+                assert kinds.count(PublishPacket) == 1 + present
 
 
 @styles

@@ -55,7 +55,7 @@ def drain(sender: Sender, session: Session, now: float) -> None:
             _resend(sender, session, sink, flow.next_resend(), now)
         elif session.queue:
             entry = session.queue[0]
-            if isinstance(entry, bytes) and sender.authorize_deliver is None:
+            if isinstance(entry, bytes) and sender.authorize_deliver is None and not session.alias_max:
                 budget -= _send_frames(sender, session, sink, session.queue, budget)
             else:
                 budget -= 1

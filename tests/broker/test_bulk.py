@@ -237,3 +237,19 @@ def test_both_paths_say_the_same(stored):
         total += received
     assert bulk > total * 0.2, "the bulk path was hardly taken"
     assert bulk < total * 0.9, "the object path was hardly taken"
+
+
+def test_what_was_queued_as_frames_leaves_with_the_aliases_of_a_later_connection():
+    twins = Twins(Random(1), stored=False)
+    kept = Properties(session_expiry_interval=100)
+    away = twins.connect(ConnectPacket("away", version=5, clean_start=False, properties=kept))
+    sender = twins.connect(ConnectPacket("sender", version=5))
+    twins.feed(away, encode(SubscribePacket(1, [SubscribeFilter("a/b", 1)]), 5))
+    twins.feed(away, encode(DisconnectPacket(), 5))
+    for packet_id in (1, 2):
+        twins.feed(sender, encode(PublishPacket("a/b", b"x", 1, packet_id=packet_id), 5))
+    assert twins.brokers[0].counters.bulk_frames > 0
+    offers = kept.replace(topic_alias_maximum=3)
+    back = twins.connect(ConnectPacket("away", version=5, clean_start=False, properties=offers))
+    said = twins.pull(back)
+    assert said.endswith(b"\x32\x0c\x00\x03a/b\x00\x01\x03\x23\x00\x01x" + b"\x32\x09\x00\x00\x00\x02\x03\x23\x00\x01x")

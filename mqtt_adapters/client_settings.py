@@ -15,6 +15,7 @@ from typing import Any, Final, TypedDict
 
 from mqtt_adapters.clock import epoch_clock
 from mqtt_adapters.config import nearest
+from mqtt_adapters.parts import check_store
 from mqtt_adapters.streams import BUFFER_BYTES, BUFFER_MESSAGES, Overflow
 from mqtt_adapters.url import Address, check_websocket, parse_address
 from mqtt_core.client import ClientConfig, OfflinePolicy
@@ -118,9 +119,10 @@ def make_settings(host: str, port: int | None, options: ClientOptions) -> Client
     Raises:
         ValueError: the address cannot be understood.
         LocalProtocolError: a setting is out of range or contradicts another.
-        TypeError: there is no such setting.
+        TypeError: there is no such setting, or `store` is no storage.
     """
     given: dict[str, Any] = {**options}
+    check_store(given.get("store"))
     tls = given.pop("tls", None)
     address = parse_address(host, port, tls=bool(tls))
     if address.websocket:

@@ -24,7 +24,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
-from mqtt_adapters.config import ServerConfig
+from mqtt_adapters.config import ServerConfig, nearest
+from mqtt_adapters.config import settings as config_settings
 from mqtt_adapters.payload import Payload
 from mqtt_adapters.testing_record import Received, Record, check_observable
 from mqtt_adapters.testing_server import FaultyServer, GatePolicy, VirtualClock
@@ -57,6 +58,7 @@ class MqttTestBroker:
     Raises:
         ConfigError: a setting cannot be used.
         ValueError: both users and a policy are given.
+        TypeError: there is no such setting.
     """
 
     def __init__(
@@ -69,6 +71,9 @@ class MqttTestBroker:
     ) -> None:
         if users is not None and policy is not None:
             raise ValueError("users and policy: give one of them")
+        known = [row.name for row in config_settings(ServerConfig)]
+        if unknown := [name for name in settings if name not in known]:
+            raise TypeError(f"a broker has no setting {unknown[0]!r}{nearest(unknown[0], known)}")
         self._config = ServerConfig(bind_addr=f"{HOST}:0", **(DEFAULTS | settings))
         self._policy = GatePolicy(users, policy)
         self._store = MemoryStore() if store is True else store

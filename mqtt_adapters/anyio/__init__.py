@@ -6,6 +6,11 @@ packets do not; what the protocol says is said in `mqtt_core`.
 
 from __future__ import annotations
 
+try:
+    import anyio as _anyio  # noqa: F401 - asked for here, so that what is missing has a name
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError("anyio is not installed (pip install 'mqtt-core[anyio]')", name="anyio") from error
+
 from mqtt_adapters.anyio.client import Client
 from mqtt_adapters.anyio.local import Subscription
 from mqtt_adapters.anyio.server import MqttServer

@@ -436,3 +436,8 @@ def test_brokers_share_nothing(mqtt_broker_factory):
         assert one.port != other.port
     assert other.received() == []
     assert len(one.received()) == 1
+
+
+def test_a_setting_that_does_not_exist(mqtt_broker_factory):
+    with pytest.raises(TypeError, match="a broker has no setting 'max_packetsize'; did you mean 'max_packet_size'"):
+        mqtt_broker_factory(max_packetsize=3)

@@ -141,7 +141,7 @@ class Outbox:
         """
         chunks, self.ready = self.ready, []
         if self._countdowns is not None:
-            self._settle(chunks, now)
+            chunks = self._settle(chunks, now)
         self.credits_taken, self.credits_ready = self.credits_ready, 0
         self.size = self.held_size
         self.dirty = False
@@ -159,19 +159,23 @@ class Outbox:
             self._countdowns = []
         self._countdowns.append((len(self.ready), countdown))
 
-    def _settle(self, chunks: list[bytes], now: float) -> None:
-        """Write the seconds left into the frames that count down, and empty those that are late."""
+    def _settle(self, chunks: list[bytes], now: float) -> list[bytes]:
+        """Write the seconds left into the frames that count down, and leave out those that are late: an empty chunk
+        would be an end to some transports."""
         countdowns, self._countdowns = self._countdowns or [], None
+        late = False
         for index, countdown in countdowns:
             left = countdown.deadline - now
             if left <= 0:
                 chunks[index] = b""  # [MQTT-3.3.2-5 v5]
+                late = True
                 self.late.append(countdown.key)
             elif countdown.offset >= 0:
                 frame = chunks[index]
                 offset = countdown.offset
                 seconds = min(int(left + 0.999), 0xFFFFFFFF).to_bytes(4, "big")
                 chunks[index] = frame[:offset] + seconds + frame[offset + 4 :]
+        return [chunk for chunk in chunks if chunk] if late else chunks
 
     def mark_dirty(self) -> None:
         """Put the owner on the dirty list, unless it is there."""

@@ -307,8 +307,9 @@ def places(fault: Fault) -> list[tuple[str, str, str]]:
 
 
 def copy_with(fault: Fault, target: Path) -> None:
-    """The package with one fault in it."""
-    shutil.copytree(SOURCE, target / "mqtt_core", ignore=shutil.ignore_patterns("__pycache__"))
+    """The package with one fault in it, as Python: extension modules of a compiled build are left out."""
+    left_out = shutil.ignore_patterns("__pycache__", "*.so", "*.pyd")
+    shutil.copytree(SOURCE, target / "mqtt_core", ignore=left_out)
     for name, old, new in places(fault):
         path = target / "mqtt_core" / name
         path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")

@@ -83,8 +83,8 @@ class Pipe:
         return True
 
     def write(self, data: bytes) -> None:
-        """Take bytes from the writer; after the link's end they go nowhere."""
-        if self.closed:
+        """Take bytes from the writer; after the link's end they go nowhere. No bytes are nothing, and no end."""
+        if self.closed or not data:
             return
         self._chunks.append(data)
         self.size += len(data)

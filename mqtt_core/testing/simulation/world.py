@@ -30,6 +30,8 @@ EPOCH = 1_700_000_000.0
 LIMIT_CHECKS = 10
 SETTLE_S = 20.0
 STILL_ROUNDS_MAX = 100
+REST_STEPS_MAX = 1_000_000
+"""Nothing is as slow as that: whoever is still busy then goes round in circles."""
 
 _EXPECTED_REASONS = {
     "connection closed by the peer",
@@ -131,7 +133,8 @@ class World:
         """Let everything that is under way come to its end, however slow it is; standing still is what is wrong."""
         still = 0
         progress = -1
-        while still < STILL_ROUNDS_MAX:
+        last_step = self.schedule.steps + REST_STEPS_MAX
+        while still < STILL_ROUNDS_MAX and self.schedule.steps < last_step:
             steps = self.schedule.steps
             self.schedule.run(self.schedule.now + SETTLE_S, 1_000_000)
             check_limits(self)
@@ -139,7 +142,7 @@ class World:
                 return
             before, progress = progress, self._progress()
             still = still + 1 if progress == before else 0
-        self.oracle.fault("the world does not come to rest: " + self._unrest())
+        self.oracle.fault("the world does not come to rest: " + (self._unrest() or "it is busy with nothing"))
 
     def _progress(self) -> int:
         """Rises or falls with everything that gets done."""

@@ -6,6 +6,8 @@ costs the core's bound (`local_queue_max`) and nobody any time. Nothing here wai
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections import deque
 from collections.abc import Callable
 
@@ -17,7 +19,15 @@ from mqtt_core.codec import NO_PROPERTIES, Properties, ReasonCode, StorageError,
 from mqtt_core.router.local import LocalMessage, LocalSubscriber
 from mqtt_core.session import Message
 
-__all__ = ["HostSubscription", "HostVerbs", "ServerStoppedError", "storage_error"]
+__all__ = ["HostSubscription", "HostVerbs", "ServerStoppedError", "stop_signals", "storage_error"]
+
+
+def stop_signals() -> tuple[signal.Signals, ...]:
+    """What asks a running server to stop: SIGTERM, SIGINT, and SIGHUP (the terminal has gone) unless it is ignored, as
+    `nohup` has it."""
+    if sys.platform == "win32" or signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        return signal.SIGTERM, signal.SIGINT
+    return signal.SIGTERM, signal.SIGINT, signal.SIGHUP
 
 
 class ServerStoppedError(RuntimeError):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import random
-import signal
 import socket
 import threading
 from collections.abc import Callable, Coroutine
@@ -31,8 +30,9 @@ from mqtt_adapters.client_verbs import finish_now
 from mqtt_adapters.clock import epoch_clock
 from mqtt_adapters.config import ListenerConfig, ServerConfig
 from mqtt_adapters.driver import BrokerDriver
+from mqtt_adapters.parts import check_policy, check_store
 from mqtt_adapters.peer import Peer
-from mqtt_adapters.server_verbs import storage_error
+from mqtt_adapters.server_verbs import stop_signals, storage_error
 from mqtt_core.broker import Broker, Event, Policy
 from mqtt_core.codec import StorageError
 from mqtt_core.persistence import Batch, Journal, Progress, Snapshot, Storage, load
@@ -59,6 +59,8 @@ class MqttServer(ServerVerbs):
         on_event: Callable[[Event], None] | None = None,
         on_progress: Progress | None = None,
     ) -> None:
+        check_policy(policy)
+        check_store(store)
         super().__init__(clock or epoch_clock())
         self.config = config or ServerConfig()
         self.stopping = False
@@ -193,7 +195,7 @@ class MqttServer(ServerVerbs):
         return None
 
     def run(self, *, on_ready: Callable[[MqttServer], None] | None = None, backend: str = "asyncio") -> None:
-        """Serve until SIGTERM or SIGINT, then drain; a second signal cuts the connections at once.
+        """Serve until SIGTERM, SIGINT or SIGHUP, then drain; a second signal cuts the connections at once.
 
         on_ready: called when clients can connect. backend: "asyncio" or "trio".
 
@@ -213,7 +215,7 @@ class MqttServer(ServerVerbs):
         await self.wait_stopped()
 
     async def _watch_signals(self, *, task_status: TaskStatus[None]) -> None:
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        with anyio.open_signal_receiver(*stop_signals()) as signals:
             task_status.started()
             async for _ in signals:
                 if self.stopping:
@@ -263,7 +265,11 @@ class MqttServer(ServerVerbs):
         """Serve a byte stream that is connected, to its end, whoever connected it; it is closed then.
 
         peer: what policies are told of the other end. listener: its settings, when it is a WebSocket.
+
+        Raises:
+            ServerStoppedError: the server does not run.
         """
+        self.check_running()
         layer = None
         if listener is not None and listener.websocket:
             from mqtt_adapters.websocket import ServerLayer  # noqa: PLC0415 - an extra, wanted only here

@@ -18,7 +18,6 @@ import asyncio
 import contextlib
 import logging
 import random
-import signal
 import threading
 from collections.abc import Callable, Coroutine
 from types import TracebackType
@@ -30,8 +29,9 @@ from mqtt_adapters.asyncio.verbs import ServerVerbs
 from mqtt_adapters.clock import epoch_clock
 from mqtt_adapters.config import ListenerConfig, ServerConfig
 from mqtt_adapters.driver import BrokerDriver
+from mqtt_adapters.parts import check_policy, check_store
 from mqtt_adapters.peer import Peer
-from mqtt_adapters.server_verbs import storage_error
+from mqtt_adapters.server_verbs import stop_signals, storage_error
 from mqtt_core.broker import Broker, Event, Policy
 from mqtt_core.codec import StorageError
 from mqtt_core.persistence import Journal, Progress, Snapshot, Storage, load
@@ -68,6 +68,8 @@ class MqttServer(ServerVerbs):
         on_event: Callable[[Event], None] | None = None,
         on_progress: Progress | None = None,
     ) -> None:
+        check_policy(policy)
+        check_store(store)
         super().__init__(clock or epoch_clock())
         self.config = config or ServerConfig()
         self.buffer = memoryview(bytearray(RECEIVE_BUFFER_BYTES))
@@ -210,7 +212,7 @@ class MqttServer(ServerVerbs):
         on_ready: Callable[[MqttServer], None] | None = None,
         loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
     ) -> None:
-        """Serve until SIGTERM or SIGINT, then drain; a second signal cuts the connections at once.
+        """Serve until SIGTERM, SIGINT or SIGHUP, then drain; a second signal cuts the connections at once.
 
         on_ready: called when clients can connect. loop_factory: makes the event loop, for example
         ``uvloop.new_event_loop``.
@@ -230,7 +232,7 @@ class MqttServer(ServerVerbs):
             else:
                 self._stop_soon()
 
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in stop_signals():
             # Outside the main thread, and on Windows, the loop cannot; there the host calls `stop`.
             with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
                 self.loop.add_signal_handler(number, on_signal)
@@ -265,8 +267,9 @@ class MqttServer(ServerVerbs):
     def new_protocol(self, peer: str = "") -> asyncio.BufferedProtocol:
         """The protocol object for a transport the host brings: its `connection_made` begins to serve it.
 
-        peer: what policies are told of the other end.
+        peer: what policies are told of the other end. Raises ServerStoppedError when the server does not run.
         """
+        self.check_running()
         return ServerLink(self, tls=False, proxied=Peer(peer))
 
     def link_made(self, link: ServerLink) -> None:

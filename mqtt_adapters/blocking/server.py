@@ -34,8 +34,9 @@ from mqtt_adapters.client_verbs import finish_now
 from mqtt_adapters.clock import epoch_clock
 from mqtt_adapters.config import ServerConfig
 from mqtt_adapters.driver import BrokerDriver
+from mqtt_adapters.parts import check_policy, check_store
 from mqtt_adapters.peer import Peer
-from mqtt_adapters.server_verbs import storage_error
+from mqtt_adapters.server_verbs import stop_signals, storage_error
 from mqtt_core.broker import Broker, Event, Policy
 from mqtt_core.codec import StorageError
 from mqtt_core.persistence import Journal, Progress, Storage, load
@@ -67,6 +68,8 @@ class MqttServer(ServerVerbs):
         on_event: Callable[[Event], None] | None = None,
         on_progress: Progress | None = None,
     ) -> None:
+        check_policy(policy)
+        check_store(store)
         super().__init__(clock or epoch_clock())
         self.config = config or ServerConfig()
         self.stopping = False
@@ -204,7 +207,7 @@ class MqttServer(ServerVerbs):
         self.stop()
 
     def run(self, *, on_ready: Callable[[MqttServer], None] | None = None) -> None:
-        """Serve in this thread until SIGTERM, SIGINT or `stop`, then drain; a second signal cuts the connections.
+        """Serve here until SIGTERM, SIGINT, SIGHUP or `stop`, then drain; a second signal cuts the connections at once.
 
         Raises:
             OSError, ConfigError, StorageError: as `start` and `wait_stopped`.
@@ -238,7 +241,7 @@ class MqttServer(ServerVerbs):
 
         kept = {}
         if threading.current_thread() is threading.main_thread():
-            kept = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+            kept = {number: signal.signal(number, on_signal) for number in stop_signals()}
         try:
             yield
         finally:
@@ -336,8 +339,9 @@ class MqttServer(ServerVerbs):
     def serve_transport(self, transport: Transport, peer: str = "") -> None:
         """Serve a transport that is connected, whoever connected it: the end of a socket pair, a serial line.
 
-        peer: what policies are told of the other end.
+        peer: what policies are told of the other end. Raises ServerStoppedError when the server does not run.
         """
+        self.check_running()
         with self.lock:
             link = ServerLink(self, transport, Peer(peer), None)
             self._links[link] = None

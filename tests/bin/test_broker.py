@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from mqtt_adapters.server_verbs import stop_signals
 from mqtt_core import __version__
 from mqtt_core.codec import ConnackPacket, ConnectPacket, DisconnectPacket, MqttCodec, PublishPacket, ReasonCode
 from tests.bin.kit import broker, run
@@ -56,9 +57,19 @@ def test_one_line_when_ready_and_one_when_stopped_after_draining():
         assert (running.process.returncode, out, err) == (0, "mqtt-broker: stopped\n", "")
 
 
-def test_an_interrupt_drains_too():
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_an_interrupt_and_the_end_of_the_terminal_drain_too(number):
     with broker() as running:
-        assert running.end(signal.SIGINT) == (0, "mqtt-broker: stopped\n", "")
+        assert running.end(number) == (0, "mqtt-broker: stopped\n", "")
+
+
+def test_who_ignores_the_end_of_the_terminal_outlives_it():
+    assert stop_signals() == (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert stop_signals() == (signal.SIGTERM, signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_second_signal_does_not_wait_for_a_client_that_never_reads():

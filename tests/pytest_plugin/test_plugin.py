@@ -29,11 +29,12 @@ def by_name():
 
 @pytest.fixture
 def run(pytester):
-    """Run the text of a test module."""
+    """Run the text of a test module. In a compiled core there are no assertions to rewrite, as pytest would like to."""
+    quiet = "ignore:Module already imported so cannot be rewritten:pytest.PytestAssertRewriteWarning"
 
     def run_text(text, *arguments):
         pytester.makepyfile(HEADER + text)
-        return pytester.runpytest_inprocess(*by_name(), "-p", "no:cacheprovider", *arguments)
+        return pytester.runpytest_inprocess(*by_name(), "-p", "no:cacheprovider", "-W", quiet, *arguments)
 
     return run_text
 

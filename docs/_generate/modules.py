@@ -32,19 +32,34 @@ CORE = (
 )
 ADAPTERS = ("asyncio", "anyio", "blocking", "storage", "bin")
 PACKAGES = (*(f"mqtt_core.{name}" for name in CORE), "mqtt_adapters", *(f"mqtt_adapters.{name}" for name in ADAPTERS))
-TESTS = {
-    "mqtt_core.timers": "tests/test_timers.py",
-    "mqtt_core.testing": "tests/simulator",
-    "mqtt_adapters": "tests/adapters",
-    "mqtt_adapters.bin": "tests/bin",
-    **{f"mqtt_core.{name}": f"tests/{name}" for name in CORE if name not in {"timers", "testing"}},
+TESTS: dict[str, tuple[str, ...]] = {
+    **{f"mqtt_core.{name}": (f"tests/{name}",) for name in CORE},
+    "mqtt_core.timers": ("tests/test_timers.py",),
+    "mqtt_core.testing": ("tests/testing", "tests/simulation"),
+    "mqtt_core.persistence": ("tests/persistence", "tests/durability"),
+    "mqtt_adapters": ("tests/adapters", "tests/pytest_plugin", "tests/interop"),
+    **{f"mqtt_adapters.{name}": ("tests/adapters", "tests/interop") for name in ("asyncio", "anyio", "blocking")},
+    "mqtt_adapters.storage": ("tests/adapters/test_sqlite_store.py", "tests/durability"),
+    "mqtt_adapters.bin": ("tests/bin",),
 }
+"""Where the tests of a package are; a place may test several."""
+DOORS = {
+    "mqtt_adapters": tuple(
+        f"mqtt_adapters.{name}"
+        for name in ("config", "client_settings", "errors", "peer", "users", "driver", "server_verbs", "testing_broker")
+    ),
+    "mqtt_core.testing": tuple(
+        f"mqtt_core.testing.{name}" for name in ("contracts", "machines", "simulation", "strategies")
+    ),
+}
+"""Where the key types of a package are exported, if not by the package itself."""
 NOX = next((p for p in ROOT.parents if p.name == ".nox"), ROOT / ".nox")
 MEASURED = (ROOT / ".coverage", NOX / "tests" / "tmp" / "tests-tests" / ".coverage")
 INTRO = """# Modules
 
 Generated from the source: what each package is for, what it is made of, and how much of it is tested. An arrow means
 "imports"; arrows that follow from others are left out. `tests/test_layers.py` fails when one points the other way.
+Tests are functions; one that runs with many rows, or in every I/O style, counts once.
 """
 WIDTH, HEIGHT, GAP_X, GAP_Y = 148, 30, 14, 34
 
@@ -123,8 +138,9 @@ def picture(edges: dict[str, set[str]]) -> str:
 def count_tests(place: str) -> int:
     """Test functions and methods below a folder; a parametrised one counts once."""
     path = ROOT / place
+    assert path.exists(), f"{place} is gone"
     files = [path] if path.suffix else sorted(path.rglob("test_*.py"))
-    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in files if file.exists()]
+    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in files]
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
     return sum(isinstance(n, functions) and n.name.startswith("test_") for tree in trees for n in ast.walk(tree))
 
@@ -185,8 +201,7 @@ def section(package: str, edges: dict[str, set[str]], measured: dict[str, tuple[
     lines = [f"## {package}", "", first_line(module.__doc__), ""]
     uses = ", ".join(f"`{name.removeprefix('mqtt_core.')}`" for name in sorted(edges[package]))
     lines += [f"Imports: {uses or 'nothing of the project'}."]
-    if package in TESTS and (count := count_tests(TESTS[package])):
-        lines += [f"Tests: {count} in `{TESTS[package]}`."]
+    lines += [f"Tests: {', '.join(f'{count_tests(place)} in `{place}`' for place in TESTS[package])}."]
     if package in measured:
         done, there = measured[package]
         lines += [f"Covered: {100 * done / there:.1f} % of lines and branches."]
@@ -201,8 +216,9 @@ def section(package: str, edges: dict[str, set[str]], measured: dict[str, tuple[
         about = first_line(ast.get_docstring(ast.parse(text)))
         if shown.name != "__init__.py" or about:
             lines.append(f"| `{shown}` | {text.count(chr(10))} | {about} |")
-    public = [(name, getattr(module, name)) for name in getattr(module, "__all__", ())]
-    types = [(name, kind) for name, kind in public if inspect.isclass(kind) and not issubclass(kind, Exception)]
+    doors = [importlib.import_module(name) for name in DOORS.get(package, (package,))]
+    public = {name: getattr(door, name) for door in doors for name in getattr(door, "__all__", ())}
+    types = [(name, kind) for name, kind in public.items() if inspect.isclass(kind) and not issubclass(kind, Exception)]
     if types:
         lines += ["", "| type | what for |", "|---|---|"]
         for name, kind in types:

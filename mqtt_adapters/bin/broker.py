@@ -1,9 +1,9 @@
 """``mqtt-broker``: the reference broker.
 
 Listens on the loopback interface unless told otherwise. Says exactly one line when it is ready, when a start is
-refused, and when it stops; SIGTERM and SIGINT drain. Exit code 0 after a drain, 1 after a refusal or a failure. Every
-setting of `ServerConfig` is a flag and a TOML key under the same name; a flag wins over the file, the file over the
-default.
+refused, and when it stops; SIGTERM, SIGINT and SIGHUP drain. Exit code 0 after a drain, 1 after a refusal or a failure.
+Every setting of `ServerConfig` is a flag and a TOML key under the same name; a flag wins over the file, the file over
+the default.
 
 Things only a program may do to its process, and a library may not, are here: event loop, garbage collector, allocator.
 """
@@ -165,7 +165,12 @@ def _log_totals(server: MqttServer) -> None:
 
 
 def _log_event(event: Event) -> None:
-    log.info("%s", event)
+    told = {name: value for name, value in vars(event).items() if name != "now"}  # the log has its own clock
+    if isinstance(told.get("reason_code"), int):
+        told["reason_code"] = f"{told['reason_code']:#04x}"
+    log.info(
+        "%s: %s", type(event).__name__, ", ".join(f"{name} {value!s}" for name, value in told.items() if value != "")
+    )
 
 
 def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -18,13 +18,14 @@ from mqtt_adapters.client_settings import ClientSettings
 if TYPE_CHECKING:
     from mqtt_adapters.websocket import WebSocketLayer
 
-__all__ = ["ClientLink", "Connector", "Transport", "open_link"]
+__all__ = ["NOT_NOW", "ClientLink", "Connector", "Transport", "open_link", "send_what_fits"]
 
 READ_BYTES: Final = 256 * 1024
 _READS_MAX: Final = 16
 """Reads in a row before others get their turn."""
 
-_NOT_NOW: Final = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+NOT_NOW: Final = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+"""What a transport raises that is neither done nor broken."""
 
 
 class Transport(Protocol):
@@ -58,6 +59,20 @@ Connector = Callable[[float], Transport]
 """Connects a transport within so many seconds, or raises OSError."""
 
 
+def send_what_fits(transport: Transport, data: bytes) -> bytes:
+    """Send as much of `data` as there is room for; returns the rest. Of a connection that is gone nothing is left: the
+    read that follows tells."""
+    sent = 0
+    try:
+        while sent < len(data):
+            sent += transport.send(data[sent:] if sent else data)
+    except NOT_NOW:
+        pass
+    except OSError:
+        return b""
+    return data[sent:]
+
+
 class ClientLink:
     """One connection of a client. reading: input is wanted. layer: the WebSocket between bytes and transport."""
 
@@ -79,7 +94,7 @@ class ClientLink:
         for _ in range(_READS_MAX):
             try:
                 data = self.transport.recv(READ_BYTES)
-            except _NOT_NOW:
+            except NOT_NOW:
                 break
             except OSError:
                 return b"".join(parts) or None
@@ -106,16 +121,7 @@ class ClientLink:
         self._send(b"")
 
     def _send(self, data: bytes) -> None:
-        unsent = self._unsent + data if self._unsent else data
-        sent = 0
-        try:
-            while sent < len(unsent):
-                sent += self.transport.send(unsent[sent:] if sent else unsent)
-        except _NOT_NOW:
-            pass
-        except OSError:
-            sent = len(unsent)  # the read that follows tells that the connection is gone
-        self._unsent = unsent[sent:]
+        self._unsent = send_what_fits(self.transport, self._unsent + data if self._unsent else data)
 
     def close(self) -> None:
         """Close the transport. What has not left is lost."""

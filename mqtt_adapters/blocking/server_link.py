@@ -14,7 +14,7 @@ import socket
 import ssl
 from typing import TYPE_CHECKING, Final
 
-from mqtt_adapters.blocking.client_link import Transport
+from mqtt_adapters.blocking.client_link import NOT_NOW, Transport, send_what_fits
 from mqtt_adapters.driver import Link
 from mqtt_adapters.peer import Peer, certificate_of, peer_of
 from mqtt_adapters.proxy import ProxyReader
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["ServerLink"]
 
 READ_BYTES: Final = 256 * 1024
-_NOT_NOW: Final = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class ServerLink(Link):
@@ -91,7 +90,7 @@ class ServerLink(Link):
                 self.peer = Peer(self.peer, certificate_of(self.transport))
         except ssl.SSLWantWriteError:
             self.wanted = selectors.EVENT_WRITE
-        except _NOT_NOW:
+        except NOT_NOW:
             self.wanted = selectors.EVENT_READ
         else:
             self.opened = True
@@ -115,7 +114,7 @@ class ServerLink(Link):
         while not self.closed:
             try:
                 data = self.transport.recv(READ_BYTES)
-            except _NOT_NOW:
+            except NOT_NOW:
                 return
             except OSError:
                 data = b""
@@ -160,16 +159,7 @@ class ServerLink(Link):
             driver.flush(self)
 
     def _send(self, data: bytes) -> None:
-        unsent = self._unsent + data if self._unsent else data
-        sent = 0
-        try:
-            while sent < len(unsent):
-                sent += self.transport.send(unsent[sent:] if sent else unsent)
-        except _NOT_NOW:
-            pass
-        except OSError:
-            sent = len(unsent)  # the read that follows tells that the connection is gone
-        self._unsent = unsent[sent:]
+        self._unsent = send_what_fits(self.transport, self._unsent + data if self._unsent else data)
         if self._unsent:
             self.writable = False
         self._update()

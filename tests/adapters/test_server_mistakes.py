@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+import mqtt_adapters.anyio
 import mqtt_adapters.asyncio
 import mqtt_adapters.blocking
 from mqtt_adapters.config import ConfigError, ServerConfig
 from mqtt_adapters.server_verbs import ServerStoppedError
 
+ROOT = Path(__file__).parents[2]
 CONFIG = ServerConfig(bind_addr="127.0.0.1:0")
 VERBS = {
     "publish": lambda server: server.publish("t", b""),
@@ -68,3 +73,41 @@ def test_a_setting_of_the_wrong_type(settings, told):
 
 def test_whole_numbers_will_do_where_a_number_is_expected():
     assert ServerConfig(send_timeout_s=5).send_timeout_s == 5
+
+
+class HalfPolicy:
+    def authenticate(self, connect, peer): ...
+
+
+@pytest.mark.parametrize("style", [mqtt_adapters.asyncio, mqtt_adapters.anyio, mqtt_adapters.blocking])
+@pytest.mark.parametrize(
+    "parts, told",
+    [
+        ({"policy": HalfPolicy()}, "policy: HalfPolicy has no continue_authentication; it needs the methods of"),
+        ({"store": "broker.db"}, r"store: str has no open; for a file write SqliteStore\(path\)"),
+        ({"store": object()}, "store: object has no open; see mqtt_core.persistence.Storage"),
+    ],
+)
+def test_a_part_that_lacks_methods(style, parts, told):
+    with pytest.raises(TypeError, match=told):
+        style.MqttServer(CONFIG, **parts)
+
+
+def test_a_client_with_a_store_that_is_none():
+    with pytest.raises(TypeError, match=r"for a file write SqliteStore\(path\)"):
+        mqtt_adapters.blocking.Client(client_id="c", store="client.db")
+
+
+def test_a_transport_for_a_server_that_was_not_started():
+    with pytest.raises(ServerStoppedError, match="was not started"):
+        mqtt_adapters.blocking.MqttServer(CONFIG).serve_transport(None)
+    with pytest.raises(ServerStoppedError, match="was not started"):
+        mqtt_adapters.asyncio.MqttServer(CONFIG).new_protocol()
+
+
+def test_an_extra_that_is_not_installed():
+    program = "import sys; sys.modules['anyio'] = None; import mqtt_adapters.anyio"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.stderr.splitlines()[-1] == (
+        "ModuleNotFoundError: anyio is not installed (pip install 'mqtt-core[anyio]')"
+    )

@@ -134,7 +134,8 @@ FAULTS = [
         "router/draining.py",
         "if message.expires_at and message.expires_at <= now:  # [MQTT-3.3.2-5 v5]",
         "if not message:  # [MQTT-3.3.2-5 v5]",
-        ("expiry=0.6", "share_v5=1.0", "inflight_max=1"),
+        ("expiry=0.6", "share_v5=0.5", "inflight_max=1"),
+        ("transport/outbox.py", "            if left <= 0:", "            if left <= 0 <= countdown.offset:"),
     ),
     Fault(
         "an hour is added to the expiry",

@@ -299,6 +299,9 @@ class BuggyPolicy:
 
         return Accept()
 
+    def continue_authentication(self, connect, auth, peer):
+        return Accept()
+
     def authorize_publish(self, principal, topic, qos, retain):
         if topic == "bug":
             raise RuntimeError("a bug of the host")

@@ -10,6 +10,7 @@ import sys
 import threading
 
 from mqtt_adapters.asyncio import MqttServer, ServerConfig
+from mqtt_core.broker import Accept, Refuse
 
 
 def run(program, *arguments, **options):
@@ -60,6 +61,25 @@ def start(program, *arguments, **options):
     """Start a program and leave it running; its output is read through pipes."""
     command = [sys.executable, "-m", f"mqtt_adapters.bin.{program}", *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+
+class OpenPolicy:
+    """Everybody may do everything; a test overrides what it is about."""
+
+    def authenticate(self, connect, peer):
+        return Accept()
+
+    def continue_authentication(self, connect, auth, peer):
+        return Refuse()
+
+    def authorize_publish(self, principal, topic, qos, retain):
+        return True
+
+    def authorize_subscribe(self, principal, topic_filter, qos):
+        return qos
+
+    def authorize_deliver(self, principal, topic):
+        return True
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import pytest
 
 from mqtt_core.broker import Accept, ClientConnected, Refuse
 from mqtt_core.codec import ReasonCode
-from tests.bin.kit import run, served, start
+from tests.bin.kit import OpenPolicy, run, served, start
 
 
 @pytest.fixture(scope="module")
@@ -220,16 +220,10 @@ def test_a_reader_that_goes_away_ends_the_consumer_without_a_word(server):
 def test_identity_and_session_flags_reach_the_server():
     connects = queue.SimpleQueue()
 
-    class Seeing:
+    class Seeing(OpenPolicy):
         def authenticate(self, connect, peer):
             connects.put(connect)
             return Accept()
-
-        def authorize_publish(self, principal, topic, qos, retain):
-            return True
-
-        def authorize_deliver(self, principal, topic):
-            return True
 
     with served(policy=Seeing()) as server:
         assert produce(server, "a", "-m", "x", "-i", "me", "-u", "user", "-P", "secret", "-k", "7", "-x", "9")[0] == 0
@@ -249,7 +243,7 @@ def test_identity_and_session_flags_reach_the_server():
 )
 @pytest.mark.parametrize("program", ["producer", "consumer"])
 def test_a_refused_connection_is_the_connack_code(program, version, code, line):
-    class Refusing:
+    class Refusing(OpenPolicy):
         def authenticate(self, connect, peer):
             return Refuse(ReasonCode.NOT_AUTHORIZED)
 
@@ -260,18 +254,12 @@ def test_a_refused_connection_is_the_connack_code(program, version, code, line):
 
 
 def test_a_refused_publish_or_subscription_is_exit_code_1():
-    class Private:
-        def authenticate(self, connect, peer):
-            return Accept()
-
+    class Private(OpenPolicy):
         def authorize_publish(self, principal, topic, qos, retain):
             return topic != "private"
 
         def authorize_subscribe(self, principal, topic_filter, qos):
             return ReasonCode.NOT_AUTHORIZED if topic_filter == "private" else qos
-
-        def authorize_deliver(self, principal, topic):
-            return True
 
     with served(policy=Private()) as server:
         code, _, err = produce(server, "private", "-m", "x", "-q", "1")

@@ -122,7 +122,7 @@ class ServerLink(Link, asyncio.BufferedProtocol):
         if last_words and not (self._tls or self._peer_done or server.stopping):
             if not self.reading:
                 transport.resume_reading()
-            with contextlib.suppress(OSError):  # the peer has gone meanwhile
+            with contextlib.suppress(OSError, NotImplementedError):  # the peer has gone, or the transport is the host's
                 transport.write_eof()
                 return
         transport.close()

@@ -200,6 +200,16 @@ DIFFERENCES = [
         lambda seen: seen.frame[0] & 0xFE == 0x38 and seen.error is not None and only_we_closed(seen),
     ),
     Difference(
+        "Payload Format Indicator above 1",
+        "It is 0 or 1 (5.0 3.3.2.3.2), anything else a protocol error; mosquitto takes any byte.",
+        lambda seen: "payload_format_indicator is" in str(seen.error) and only_we_closed(seen),
+    ),
+    Difference(
+        "Subscription Identifier 0",
+        "The value 0 is a protocol error wherever it stands (5.0 3.3.2.3.8, 3.8.2.1.2); mosquitto overlooks it in PUBLISH.",
+        lambda seen: "Subscription Identifier is 0" in str(seen.error) and only_we_closed(seen),
+    ),
+    Difference(
         "packets of a server, sent by a client",
         "They are protocol errors (2.1.2, table 2-1) and end the connection with 0x82; mosquitto ignores PINGRESP, "
         "SUBACK and UNSUBACK, and closes silently for CONNACK.",

@@ -206,7 +206,8 @@ DIFFERENCES = [
     ),
     Difference(
         "Subscription Identifier 0",
-        "The value 0 is a protocol error wherever it stands (5.0 3.3.2.3.8, 3.8.2.1.2); mosquitto overlooks it in PUBLISH.",
+        "The value 0 is a protocol error wherever it stands (5.0 3.3.2.3.8, 3.8.2.1.2); mosquitto overlooks it in a "
+        "PUBLISH.",
         lambda seen: "Subscription Identifier is 0" in str(seen.error) and only_we_closed(seen),
     ),
     Difference(

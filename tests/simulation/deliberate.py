@@ -2,7 +2,7 @@
 
     python -m tests.simulation.deliberate                         # all of them
     python -m tests.simulation.deliberate NAME ...                # some
-    python -m tests.simulation.deliberate --table docs/concepts/faults-table.md
+    python -m tests.simulation.deliberate --table tests/simulation/faults.md
 
 A fault is a piece of source and what stands in its place; the piece has to occur exactly once, which a fast test
 checks, so that the list cannot become untrue unnoticed. Seeds run until one fails, and that seed is run again without

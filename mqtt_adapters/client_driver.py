@@ -286,7 +286,7 @@ class ClientDriver:
     def close(self) -> None:
         """The program is done: say goodbye to the server, and tell everybody who waits."""
         self.end(ClientClosed(), None)
-        self.core.disconnect(self.clock())
+        self.core.disconnect(self.clock(), properties=self.settings.disconnect_properties)
         self.dispatch()
 
     def check_open(self) -> None:

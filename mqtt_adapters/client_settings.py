@@ -20,7 +20,7 @@ from mqtt_adapters.streams import BUFFER_BYTES, BUFFER_MESSAGES, Overflow
 from mqtt_adapters.url import Address, check_websocket, parse_address
 from mqtt_core.client import ClientConfig, OfflinePolicy
 from mqtt_core.client.backoff import Rng
-from mqtt_core.codec import Will
+from mqtt_core.codec import NO_PROPERTIES, DisconnectPacket, LocalProtocolError, Properties, Will, encode
 from mqtt_core.persistence import Storage
 
 __all__ = ["ClientOptions", "ClientSettings", "make_settings"]
@@ -72,6 +72,7 @@ class ClientOptions(TypedDict, total=False):
     overflow: Overflow
     store: Storage | None
     authenticate: Callable[[bytes], bytes] | None
+    disconnect_properties: Properties
     clock: Callable[[], float] | None
     rng: Rng | None
 
@@ -92,6 +93,8 @@ class ClientSettings:
     buffer_messages: 1 or more, buffer_bytes: 1 or more, the bound of `Client.messages`; overflow: what happens there.
     store: where the session survives the process, opened and closed by the client; None for memory.
     authenticate: answers each step of enhanced authentication, given the server's data.
+    disconnect_properties: what DISCONNECT says when the client is closed (5.0 section 3.14.2.2), for example another
+    Session Expiry Interval.
     clock: epoch seconds, never going back. rng: for the pauses between attempts to connect.
     """
 
@@ -107,6 +110,7 @@ class ClientSettings:
     overflow: Overflow = Overflow.PAUSE
     store: Storage | None = None
     authenticate: Callable[[bytes], bytes] | None = None
+    disconnect_properties: Properties = NO_PROPERTIES
     clock: Callable[[], float] = dataclasses.field(default_factory=epoch_clock)
     rng: Rng = dataclasses.field(default_factory=random.SystemRandom)
 
@@ -142,6 +146,10 @@ def make_settings(host: str, port: int | None, options: ClientOptions) -> Client
     if unknown := [name for name in given if name not in _SETTINGS_FIELDS]:
         known = sorted(ClientOptions.__annotations__)
         raise TypeError(f"a client has no setting {unknown[0]!r}{nearest(unknown[0], known)}")
+    goodbye = given.get("disconnect_properties", NO_PROPERTIES)
+    encode(DisconnectPacket(0, goodbye), config.version)  # refuses what cannot be said
+    if goodbye.session_expiry_interval and not config.session_expiry_s:  # [MUST-3.14.2.2.2-2 v5]
+        raise LocalProtocolError("disconnect_properties: a session that ends with its connection gets no expiry then")
     rest = {name: value for name, value in given.items() if value is not None or name == "ack_timeout_s"}
     return ClientSettings(address, config, _context(address, tls), **rest)
 

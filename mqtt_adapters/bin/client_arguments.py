@@ -106,7 +106,8 @@ def add_connection_flags(parser: Parser) -> None:
     where.add_argument("-p", "--port", metavar="PORT", type=port_number, help="port (default 1883, with TLS 8883)")
     where.add_argument("-L", "--url", metavar="URL", help="mqtt(s)|ws(s)://[USER[:PASSWORD]@]HOST[:PORT][/TOPIC]")
     where.add_argument("--unix", metavar="PATH", help="connect to this unix socket instead")
-    where.add_argument("--tls", action="store_true", help="encrypt; the server's certificate must be one we trust")
+    where.add_argument("--tls", "--tls-use-os-certs", action="store_true",
+                       help="encrypt; the server's certificate must be one the system trusts")  # fmt: skip
     where.add_argument("--cafile", metavar="FILE", help="trust these authorities (PEM) instead of the system's")
     where.add_argument("--capath", metavar="DIR", help="trust the authorities in this directory")
     where.add_argument("--cert", metavar="FILE", help="our certificate (PEM), for a server that asks for one")
@@ -192,6 +193,7 @@ def make_client(namespace: argparse.Namespace, *, manual_ack: bool = False) -> C
         "will": _will(namespace),
         "tls": _tls(namespace),
         "manual_ack": manual_ack,
+        "disconnect_properties": namespace.properties.of("disconnect"),
     }
     properties: PropertyFlags = namespace.properties
     if properties.given and namespace.protocol_version != V5:

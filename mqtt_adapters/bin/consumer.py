@@ -48,7 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not (namespace.topics or namespace.unsubscribe):
             raise ValueError("which topic? (-t TOPIC)")
         check_each(check_filter, [*namespace.topics, *namespace.unsubscribe, *namespace.filter_out])
-        namespace.write = MessageFormat(namespace.output_format).write if namespace.output_format else _payload
+        pretty = namespace.pretty
+        namespace.write = (
+            MessageFormat(namespace.output_format, pretty=pretty).write if namespace.output_format else _payload
+        )
         namespace.properties.of("subscribe")
         namespace.filter_out = [TopicFilter(pattern) for pattern in namespace.filter_out]
     except (MqttError, OSError, ValueError) as error:
@@ -71,6 +74,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
                       help="give up a subscription of an earlier session")  # fmt: skip
     what.add_argument("-R", "--no-retained", action="store_true", help="no messages that were retained")
     what.add_argument("--retained-only", action="store_true", help="exit at the first message that was not retained")
+    what.add_argument("--remove-retained", action="store_true", help="make the server forget the retained ones shown")
     how_long = parser.add_argument_group("how long")
     how_long.add_argument("-C", "-n", "--count", metavar="N", type=whole_number, help="exit after so many messages")
     how_long.add_argument("-W", "--timeout", metavar="S", type=seconds, help="exit after so many seconds, with 27")
@@ -80,6 +84,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     output.add_argument("-F", "--output-format", metavar="FORMAT",
                         help="as mosquitto_sub's, such as '%%t %%q %%p' or '%%j'")  # fmt: skip
     output.add_argument("--json", action="store_true", help="each message as a line of JSON, the same as -F %%j")
+    output.add_argument("--pretty", action="store_true", help="JSON on several lines, for people")
     output.add_argument("-N", "--no-newline", action="store_true", help="no end of line behind a message")
     add_connection_flags(parser)
     namespace = parse_flags(parser, argv)
@@ -140,6 +145,8 @@ async def _write_messages(client: Client, namespace: argparse.Namespace) -> None
                 say(PROGRAM, error)
             else:
                 out.write(line if namespace.no_newline else line + b"\n")
+            if namespace.remove_retained and message.retain:
+                await client.publish(message.topic, b"", qos=min(1, namespace.qos), retain=True)
             if left is not None:
                 left -= 1
         if left == 0 or not len(messages) or len(unflushed) >= UNFLUSHED_MAX:

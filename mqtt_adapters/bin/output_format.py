@@ -55,12 +55,18 @@ _FIELDS: Final[dict[str, Field]] = {
     "U": lambda _, ns: b"%d.%09d" % divmod(ns, 1_000_000_000),
     "X": lambda m, _: m.payload.hex().upper().encode(),
     "x": lambda m, _: m.payload.hex().encode(),
-    "j": lambda m, ns: _json(m, ns, parse=False),
-    "J": lambda m, ns: _json(m, ns, parse=True),
+    "j": lambda m, ns: _json(m, ns, parse=False, indent=None),
+    "J": lambda m, ns: _json(m, ns, parse=True, indent=None),
 }
 
 
-def _json(message: MessageReceived, ns: int, *, parse: bool) -> bytes:
+_PRETTY: Final[dict[str, Field]] = {
+    "j": lambda m, ns: _json(m, ns, parse=False, indent=2),
+    "J": lambda m, ns: _json(m, ns, parse=True, indent=2),
+}
+
+
+def _json(message: MessageReceived, ns: int, *, parse: bool, indent: int | None) -> bytes:
     """One object: the keys of mosquitto_sub, in its order. A payload that is no UTF-8 is in ``payload-base16``."""
     properties = message.properties
     found: dict[str, Any] = {
@@ -91,17 +97,19 @@ def _json(message: MessageReceived, ns: int, *, parse: bool) -> bytes:
             found["payload"] = message.payload.decode()
         except UnicodeDecodeError:
             found["payload-base16"] = message.payload.hex()
-    return json.dumps(found, ensure_ascii=False, separators=(",", ":")).encode()
+    separators = (",", ":") if indent is None else None
+    return json.dumps(found, ensure_ascii=False, separators=separators, indent=indent).encode()
 
 
 class MessageFormat:
-    """A format string that has been understood.
+    """A format string that has been understood. pretty: JSON takes several lines.
 
     Raises:
         ValueError: it contains a sequence that does not exist, or ends within one.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, pretty: bool = False) -> None:
+        self._fields = _FIELDS | _PRETTY if pretty else _FIELDS
         self._parts: list[Field] = []
         literal = ""
         position = 0
@@ -144,9 +152,9 @@ class MessageFormat:
         match = _SPECIFIER.match(text, position)
         assert match is not None
         name = match["name"]
-        if name not in _FIELDS:
+        if name not in self._fields:
             raise ValueError(f"the format has no sequence '%{match[0]}'")
-        field = _FIELDS[name]
+        field = self._fields[name]
         width, most = int(match["width"] or 0), int(match["most"]) if match["most"] and name in _CUT else None
         left = "-" in match["flags"]
         fill = b"0" if "0" in match["flags"] and name in _PADDED_WITH_ZEROS and not left else b" "

@@ -48,6 +48,7 @@ _ALLOWED: Final[dict[str, tuple[str, ...]]] = {
     "will": (*_MESSAGE, "will-delay-interval"),
     "subscribe": ("subscription-identifier", "user-property"),
     "unsubscribe": ("user-property",),
+    "disconnect": ("session-expiry-interval", "user-property"),
 }  # fmt: skip
 _OPTIONS: Final = {"session-expiry-interval": "session_expiry_s", "user-property": "user_properties"}
 """What a property of CONNECT is called as an option of `Client`, where that is another name."""
@@ -57,7 +58,7 @@ def add_property_flag(parser: Parser) -> None:
     """Show ``-D`` in the help text; its words are taken by `PropertyFlags.take`."""
     group = parser.add_argument_group("properties (5.0)")
     group.add_argument("-D", "--property", nargs=3, metavar=("COMMAND", "NAME", "VALUE"),
-                       help="add a property to connect, publish, will, subscribe or unsubscribe; "
+                       help="add a property to connect, publish, will, subscribe, unsubscribe or disconnect; "
                        "user-property has a name and a value of its own")  # fmt: skip
 
 

@@ -13,6 +13,7 @@ import threading
 import pytest
 
 from mqtt_adapters.asyncio import ConfigError, ListenerConfig, MqttServer, ServerConfig, open_connection
+from mqtt_core.broker import Accept
 from mqtt_core.codec import (
     ConnackPacket,
     ConnectPacket,
@@ -295,8 +296,6 @@ class BuggyPolicy:
     """Fails where it is asked about a topic named bug."""
 
     def authenticate(self, connect, peer):
-        from mqtt_core.broker import Accept
-
         return Accept()
 
     def continue_authentication(self, connect, auth, peer):

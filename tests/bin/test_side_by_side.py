@@ -170,3 +170,46 @@ def test_times_are_written_as_asked_for():
     told = json.loads(MessageFormat("%j").write(message, ns))
     assert told["payload-base16"] == "ff"
     assert told["tst"][19:26] == ".123456"
+
+
+def test_retained_messages_are_removed(server):
+    server.threadsafe.publish("gone/a", b"1", retain=True)
+    server.threadsafe.publish("gone/b", b"2", retain=True)
+    code, out, _ = run("consumer", *at(server, "-t", "gone/#", "--remove-retained", "--retained-only", "-C", "2"))
+    assert (code, sorted(out.split())) == (0, ["1", "2"])
+    code, out, _ = run("consumer", *at(server, "-t", "gone/#", "--retained-only", "-W", "1"))
+    assert (code, out) == (27, "")
+
+
+@BOTH
+def test_disconnect_says_what_it_was_given(server, speak):
+    lasting = at(server, "-t", "t", "-E", "-x", "100", "-i")
+    assert speak("consumer", *lasting, "stays")[0] == 0
+    assert speak("consumer", *lasting, "goes", "-D", "disconnect", "session-expiry-interval", "0")[0] == 0
+    ids = {session.client_id for session in server.threadsafe.call(_sessions(server), 10)}
+    assert "stays" in ids
+    assert "goes" not in ids
+
+
+async def _sessions(server):
+    return list(server.broker.sessions())
+
+
+def test_disconnect_cannot_say_everything(server):
+    expiry = ("-D", "disconnect", "session-expiry-interval", "9")
+    code, _, err = run("producer", *at(server, "-t", "t", "-m", "x", *expiry))
+    assert (code, err) == (
+        1,
+        "mqtt-producer: disconnect_properties: a session that ends with its connection gets no expiry then\n",
+    )
+    code, _, err = run("producer", *at(server, "-t", "t", "-m", "x", "-D", "disconnect", "content-type", "x"))
+    assert (code, err) == (1, "mqtt-producer: -D: disconnect has no property content-type\n")
+
+
+def test_pretty_json_takes_several_lines():
+    message = MessageReceived("a", b'{"b": 1}')
+    for form in ("%j", "%J"):
+        plain, pretty = (MessageFormat(form, pretty=wanted).write(message, 0) for wanted in (False, True))
+        assert b"\n" not in plain
+        assert pretty.count(b"\n") >= 6
+        assert json.loads(plain) == json.loads(pretty)

@@ -76,7 +76,7 @@ class MqttServer(ServerVerbs):
         self._failure: StorageError | None = None
         self._group: TaskGroup
         self._tasks: TaskGroup
-        self._accepting = anyio.CancelScope()
+        self._accepting: anyio.CancelScope
 
     # ------------------------------------------------------------------------------------------- start and stop
 
@@ -91,6 +91,7 @@ class MqttServer(ServerVerbs):
         if self.running or self.stopping:
             raise RuntimeError("a server starts once; make another one")
         self.thread = threading.get_ident()
+        self._accepting = anyio.CancelScope()
         self._over = anyio.Event()
         self._idle = anyio.Event()
         self._committed = anyio.Event()

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import functools
+import signal
 import socket
 import ssl
+import subprocess
+import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -134,6 +138,28 @@ def test_a_stopped_server_says_goodbye(style, transport, certificates):
         assert run.server.connections == 0
         assert run.server.addresses == []
         run.stop = lambda: None
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@styles
+def test_a_server_runs_until_a_signal_and_says_goodbye(style, number, certificates):
+    module = style if style in {"asyncio", "blocking"} else "anyio"
+    program = f"""
+from mqtt_adapters.{module} import MqttServer, ServerConfig
+
+server = MqttServer(ServerConfig(bind_addr="127.0.0.1:0", sys_interval_s=0))
+server.run(on_ready=lambda server: print(server.port, flush=True){", backend='trio'" if style == "trio" else ""})
+print("stopped")
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        server = SimpleNamespace(port=int(process.stdout.readline()))
+        with Peer(server, "tcp", certificates) as peer:
+            peer.connect()
+            process.send_signal(number)
+            assert peer.read().reason_code == ReasonCode.SERVER_SHUTTING_DOWN
+            assert peer.read() is None
+        assert process.communicate(timeout=20)[0] == "stopped\n"
+    assert process.returncode == 0
 
 
 @styles

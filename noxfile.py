@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import nox
@@ -134,3 +135,22 @@ def bench(session: nox.Session) -> None:
     output = ROOT / "docs" / "performance.md"
     with session.chdir(copy_suite(session)):
         session.run("python", "-m", "tests.bench", *(session.posargs or ["--output", str(output)]))
+
+
+@nox.session
+def dist(session: nox.Session) -> None:
+    """What a release uploads, in dist/: the source, the pure wheel, a compiled one for this Python and platform."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "dist"))
+    output = ROOT / "dist"
+    shutil.rmtree(output, ignore_errors=True)
+    compiled = Path(session.create_tmp()).resolve() / "compiled"
+    shutil.rmtree(compiled, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(output), str(ROOT), env={"MQTT_CORE_COMPILE": "0"})
+    build = ("python", "-m", "build", "--wheel", "--outdir", str(compiled), str(ROOT))
+    session.run(*build, env={"MQTT_CORE_COMPILE": "1"})
+    for wheel in compiled.glob("*.whl"):
+        if sys.platform == "linux":  # the oldest Linux that it runs on goes into its name
+            session.run("auditwheel", "repair", "--wheel-dir", str(output), str(wheel))
+        else:
+            shutil.copy2(wheel, output)
+    session.run("twine", "check", "--strict", *[str(file) for file in sorted(output.iterdir())])

@@ -38,7 +38,9 @@ class SerialLine:
         os.set_blocking(self._descriptor, flag)
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 def main() -> None:

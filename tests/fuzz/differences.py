@@ -99,6 +99,12 @@ def code_of_unknown(seen: Observation) -> bool:
     return seen.ours.codes(name) == [0x92] and seen.theirs.codes(name) == [0]
 
 
+def unheard(seen: Observation) -> bool:
+    if seen.version != V5 or not isinstance(seen.packet, PublishPacket):
+        return False
+    return seen.ours.codes("PUBREC") == [0x10] and seen.theirs.codes("PUBREC") == [0]
+
+
 def retained_for_shared(seen: Observation) -> bool:
     if not isinstance(seen.packet, SubscribePacket) or seen.ours.said != seen.theirs.said:
         return False
@@ -205,6 +211,11 @@ DIFFERENCES = [
         lambda seen: "payload_format_indicator is" in str(seen.error) and only_we_closed(seen),
     ),
     Difference(
+        "wildcards in a Response Topic",
+        "It must not have any [MQTT-3.3.2-14]; mosquitto passes it on.",
+        lambda seen: "Response Topic contains a wildcard" in str(seen.error) and only_we_closed(seen),
+    ),
+    Difference(
         "Subscription Identifier 0",
         "The value 0 is a protocol error wherever it stands (5.0 3.3.2.3.8, 3.8.2.1.2); mosquitto overlooks it in a "
         "PUBLISH.",
@@ -241,6 +252,11 @@ DIFFERENCES = [
         "0x92 is what the standard has for PUBREL and PUBCOMP without a message (5.0 3.6.2.1, 3.7.2.1); "
         "mosquitto says 0.",
         code_of_unknown,
+    ),
+    Difference(
+        "a QoS 2 message that nobody has subscribed to",
+        "PUBREC may say so with 0x10 (5.0 3.5.2.1), as PUBACK does on both sides; mosquitto's PUBREC says 0.",
+        unheard,
     ),
     Difference(
         "retained messages for a shared subscription",

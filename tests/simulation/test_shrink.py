@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mqtt_core.testing.simulation import draw
 from mqtt_core.testing.simulation.command import SITUATIONS, main
-from mqtt_core.testing.simulation.shrink import kind_of, shrink
+from mqtt_core.testing.simulation.shrinking import kind_of, shrink
 
 
 def test_a_world_shrinks_to_what_its_failure_needs():

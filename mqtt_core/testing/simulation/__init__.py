@@ -12,7 +12,7 @@ from mqtt_core.testing.simulation.links import Link, Pipe, Weather
 from mqtt_core.testing.simulation.options import Options, draw
 from mqtt_core.testing.simulation.oracle import Oracle, Violation
 from mqtt_core.testing.simulation.schedule import Schedule, Transcript
-from mqtt_core.testing.simulation.shrink import shrink
+from mqtt_core.testing.simulation.shrinking import shrink
 from mqtt_core.testing.simulation.storage import SimStorage, Sleep
 from mqtt_core.testing.simulation.world import World
 

@@ -25,7 +25,7 @@ from random import SystemRandom
 
 from mqtt_core.testing.simulation.options import Options, draw, parse_change
 from mqtt_core.testing.simulation.schedule import Transcript
-from mqtt_core.testing.simulation.shrink import shrink
+from mqtt_core.testing.simulation.shrinking import shrink
 from mqtt_core.testing.simulation.world import World
 
 __all__ = ["digest_of", "main", "run_one"]

@@ -5,19 +5,18 @@ callback), takes its writes to the storage, and says how long nothing has to be 
 and time, and knows what it means to wait. Laws:
 
 - Every wait ends: by the answer, by its timeout, or because the client is closed or lost for good. A wait that was
-given
-  up leaves the core alone: the message stays in flight, the answer finds nobody.
+  given up leaves the core alone: the message stays in flight, the answer finds nobody.
 - A callback that raises is reported to the style, and hurts nobody else.
 - A storage failure is fatal: nothing more is sent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol
 
 from mqtt_adapters.client_settings import ClientSettings
-from mqtt_adapters.driver import resumed
+from mqtt_adapters.committing import Committing
 from mqtt_adapters.errors import (
     ClientClosed,
     ClientError,
@@ -69,7 +68,7 @@ class ClientHost(Protocol):
         ...
 
 
-class ClientDriver:
+class ClientDriver(Committing):
     """One client between its core and an I/O style: see the module's text.
 
     messages: the default stream. error: why the connection is lost for good, None while it is not. failure: of the
@@ -85,6 +84,7 @@ class ClientDriver:
         snapshot: Snapshot | None,
         apply: Callable[[Batch], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
+        super().__init__(host.run_commit, apply)
         self.settings = settings
         self._ack_timeout_s = settings.ack_timeout_s
         self.clock = settings.clock
@@ -106,8 +106,6 @@ class ClientDriver:
         self.response_information: str | None = None
         self._abort_at: float | None = None
         self._host = host
-        self._apply = apply
-        self._committing = False
         self._commit_waiters: list[tuple[int, Waiter]] = []
 
     def connect_in_background(self) -> None:
@@ -336,38 +334,12 @@ class ClientDriver:
     def commit(self) -> None:
         """Take what was written to the storage; what waits for it leaves when it is durable."""
         store = self.settings.store
-        if store is None or self._committing or self.failure is not None:
+        if store is None or self.committing or self.failure is not None:
             return
-        while (batch := self.core.take_writes()) is not None:
-            if self._apply is not None:
-                self._committing = True
-                self._host.run_commit(self._finish_commit(self._apply(batch), batch.number))
-                return
-            coroutine = store.apply(batch)
-            try:
-                suspended = coroutine.send(None)
-            except StopIteration:
-                self._committed(batch.number)
-            except Exception as error:  # noqa: BLE001 - whatever it is, nothing is durable
-                self._storage_failed(error)
-                return
-            else:
-                self._committing = True
-                self._host.run_commit(self._finish_commit(resumed(coroutine, suspended), batch.number))
-                return
+        self.commit_batches(store, self.core.take_writes)
 
-    async def _finish_commit(self, commit: Awaitable[None], number: int) -> None:
-        try:
-            await commit
-        except Exception as error:  # noqa: BLE001 - whatever it is, nothing is durable
-            self._storage_failed(error)
-            return
-        finally:
-            self._committing = False
-        self._committed(number)
-        self._host.wake()
-
-    def _committed(self, number: int) -> None:
+    def batch_committed(self, number: int) -> None:
+        """See `Committing`."""
         self.core.writes_committed(number)
         waiting, self._commit_waiters = self._commit_waiters, []
         for barrier, waiter in waiting:
@@ -376,17 +348,17 @@ class ClientDriver:
             elif not waiter.done():
                 waiter.set_result(None)
 
-    def _storage_failed(self, error: Exception) -> None:
+    def commit_failed(self, error: Exception) -> None:
+        """See `Committing`."""
         self.failure = error
         failure = ClientError(ReasonCode.UNSPECIFIED_ERROR, f"the storage failed: {error}")
         failure.__cause__ = error
         self.end(failure, failure)
         self._host.wake()
 
-    @property
-    def committing(self) -> bool:
-        """A commit is under way."""
-        return self._committing
+    def commit_over(self) -> None:
+        """See `Committing`."""
+        self._host.wake()
 
 
 def published(event: PublishCompleted) -> PublishCompleted:

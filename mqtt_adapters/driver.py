@@ -4,9 +4,8 @@ After any number of inputs an adapter calls `BrokerDriver.tick` once. The tick h
 reports what is durable, lets every connection with something to say write it in one piece, and moves the one timer when
 the next deadline came nearer. Two laws:
 
-- *Write, then say.* One commit is in flight at a time; while it runs the next batch fills (group commit). A storage
-  whose coroutine never suspends is finished on the spot, with no task and no further turn of the loop. A storage
-  failure is fatal: the driver commits nothing more, flushes nothing more, and tells the host to stop.
+- *Write, then say.* How batches become durable is in `mqtt_adapters/committing.py`. A storage failure is fatal: the
+  driver commits nothing more, flushes nothing more, and tells the host to stop.
 - *A bug stays with its connection.* An exception while one connection is served is logged and ends that connection
   only.
 
@@ -16,15 +15,14 @@ The driver opens no socket, starts no task and reads no clock but the one it is 
 from __future__ import annotations
 
 import logging
-import types
-from collections.abc import Awaitable, Callable, Coroutine, Generator
-from functools import partial
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
+from mqtt_adapters.committing import Committing
 from mqtt_core.broker import Broker, ClientHandler, Event
 from mqtt_core.persistence import Batch, Storage
 
-__all__ = ["BrokerDriver", "DriverHost", "Link", "resumed"]
+__all__ = ["BrokerDriver", "DriverHost", "Link"]
 
 log = logging.getLogger("mqtt_adapters")
 
@@ -119,7 +117,7 @@ class Link:
             self.set_reading(self.reading)
 
 
-class BrokerDriver:
+class BrokerDriver(Committing):
     """Drives one `Broker`: see the module's text for the laws.
 
     clock: returns epoch seconds, never going back. store: where the broker's writes go, or None for a broker whose
@@ -129,7 +127,7 @@ class BrokerDriver:
     """
 
     __slots__ = (
-        "_apply", "_armed_at", "_committing", "_host", "_on_event", "_store", "broker", "clock", "committed", "failed",
+        "_armed_at", "_host", "_on_event", "_store", "broker", "clock", "committed", "failed",
     )  # fmt: skip
 
     def __init__(
@@ -141,7 +139,7 @@ class BrokerDriver:
         on_event: Callable[[Event], None] | None = None,
         apply: Callable[[Batch], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
-        self._apply = apply
+        super().__init__(host.run_commit, apply)
         self.broker = broker
         self.clock = clock
         self.committed = 0
@@ -149,7 +147,6 @@ class BrokerDriver:
         self._on_event = on_event
         self._host = host
         self._store = store
-        self._committing = False
         self._armed_at: float | None = None
 
     def tick(self) -> None:
@@ -158,8 +155,8 @@ class BrokerDriver:
         for _ in range(_PASSES_MAX):
             if self.failed:
                 return
-            if self._store is not None and not self._committing:
-                self._commit(self._store)
+            if self._store is not None and not self.committing:
+                self.commit_batches(self._store, broker.take_writes)
             dirty = broker.take_dirty()
             if not dirty:
                 break
@@ -241,61 +238,17 @@ class BrokerDriver:
 
     # ------------------------------------------------------------------------------------------------ storage
 
-    @property
-    def committing(self) -> bool:
-        """A commit is under way."""
-        return self._committing
-
-    def _commit(self, store: Storage) -> None:
-        while (batch := self.broker.take_writes()) is not None and not self.failed:
-            if self._apply is not None:
-                self._committing = True
-                self._host.run_commit(self._finish_commit(self._apply(batch), batch.number))
-                return
-            coroutine = store.apply(batch)
-            try:
-                suspended = coroutine.send(None)
-            except StopIteration:
-                self._committed(batch.number)
-            except Exception as error:  # noqa: BLE001 - whatever it is, nothing is durable
-                self._fail(error)
-            else:
-                self._committing = True
-                self._host.run_commit(self._finish_commit(resumed(coroutine, suspended), batch.number))
-                return
-
-    async def _finish_commit(self, commit: Awaitable[None], number: int) -> None:
-        try:
-            await commit
-        except Exception as error:  # noqa: BLE001 - whatever it is, nothing is durable
-            self._fail(error)
-            return
-        finally:
-            self._committing = False
-        self._committed(number)
-        self.tick()
-
-    def _committed(self, number: int) -> None:
+    def batch_committed(self, number: int) -> None:
+        """See `Committing`."""
         self.committed = number
         self.broker.writes_committed(number)
         self._host.committed_up_to(number)
 
-    def _fail(self, error: Exception) -> None:
+    def commit_failed(self, error: Exception) -> None:
+        """See `Committing`."""
         self.failed = True
         self._host.storage_failed(error)
 
-
-@types.coroutine
-def resumed(coroutine: Coroutine[Any, Any, None], suspended: Any) -> Generator[Any, Any, None]:
-    """Go on with a coroutine whose first step was made by hand and ended in `suspended`."""
-    while True:
-        try:
-            answer = yield suspended
-        except BaseException as raised:  # noqa: BLE001 - passed on to the coroutine, which decides
-            step = partial(coroutine.throw, raised)
-        else:
-            step = partial(coroutine.send, answer)
-        try:
-            suspended = step()
-        except StopIteration:
-            return
+    def commit_over(self) -> None:
+        """See `Committing`."""
+        self.tick()

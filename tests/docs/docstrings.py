@@ -38,7 +38,10 @@ DOORS = (
     *(f"mqtt_core.{name}" for name in ("codec", "topic_matcher", "timers", "session", "persistence", "transport")),
     *(f"mqtt_core.{name}" for name in ("router", "broker", "client")),
     *(f"mqtt_adapters.{name}" for name in ("asyncio", "anyio", "blocking", "storage", "config", "errors", "memory")),
-    *(f"mqtt_adapters.{name}" for name in ("peer", "url", "users", "client_settings", "driver", "testing_broker")),
+    *(
+        f"mqtt_adapters.{name}"
+        for name in ("peer", "url", "users", "client_settings", "committing", "driver", "testing_broker")
+    ),
     *(f"mqtt_adapters.{name}" for name in ("server_verbs", "client_verbs", "payload", "pytest_plugin")),
 )
 CONFIGURATIONS = ("Config", "Settings")

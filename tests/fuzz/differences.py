@@ -26,6 +26,7 @@ from mqtt_core.codec import (
     SubscribePacket,
     UnsubackPacket,
     UnsubscribePacket,
+    UnsupportedProtocolVersion,
     decode,
 )
 from mqtt_core.codec.types import (
@@ -209,6 +210,11 @@ DIFFERENCES = [
         "Payload Format Indicator above 1",
         "It is 0 or 1 (5.0 3.3.2.3.2), anything else a protocol error; mosquitto takes any byte.",
         lambda seen: "payload_format_indicator is" in str(seen.error) and only_we_closed(seen),
+    ),
+    Difference(
+        "MQTT 3.1",
+        "Ours speaks 3.1.1 and 5.0, and refuses the older protocol with code 1; mosquitto speaks it too.",
+        lambda seen: isinstance(seen.error, UnsupportedProtocolVersion) and only_we_closed(seen),
     ),
     Difference(
         "wildcards in a Response Topic",

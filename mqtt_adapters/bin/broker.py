@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import ctypes
 import dataclasses
+import errno
 import gc
 import logging
 import sys
@@ -68,6 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _serve(_configuration(arguments))
     except (ConfigError, StorageError, OSError) as error:
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            fail(PROGRAM, f"{error.strerror}: is another broker running? (-p chooses another port)")
         fail(PROGRAM, error)
 
 

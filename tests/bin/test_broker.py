@@ -104,11 +104,9 @@ def test_host_and_port_are_the_halves_of_the_address():
 def test_a_port_in_use_is_one_line_and_exit_code_1():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert run("broker", "-p", port) == (
-            1,
-            "",
-            f"mqtt-broker: cannot listen on 127.0.0.1:{port}: Address already in use\n",
-        )
+        told = f"mqtt-broker: cannot listen on 127.0.0.1:{port}: Address already in use: "
+        told += "is another broker running? (-p chooses another port)\n"
+        assert run("broker", "-p", port) == (1, "", told)
 
 
 @pytest.mark.parametrize(

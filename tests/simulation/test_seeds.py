@@ -36,7 +36,8 @@ def test_a_violation_names_the_seed_and_shows_the_last_steps(capsys, monkeypatch
 
 
 def test_options_come_from_the_seed_alone_and_can_be_changed_by_name():
-    assert draw(7) == draw(7)
+    assert draw(7) == draw(7) == World(7).options
+    assert str(draw(7)).startswith("seed=7 ")
     assert draw(7) != draw(8)
     assert parse_change(draw(7), "clients=3").clients == 3
     assert parse_change(draw(7), "bulk=False").bulk is False

@@ -4,7 +4,8 @@ First the safety phase: the workload runs and faults strike, and no rule may eve
 all faults are healed, everybody comes back, and within bounded time everything owed has to be delivered. Then everybody
 leaves for good, and nothing may be left.
 
-    World(draw(7)).run()
+    World(7).run()                                # all options drawn from the seed
+    World(replace(draw(7), clients=2)).run()      # or one of them changed
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from mqtt_core.testing.simulation.endings import check_limits, check_nothing_lef
 from mqtt_core.testing.simulation.faults import Faults
 from mqtt_core.testing.simulation.hostile import Hostile
 from mqtt_core.testing.simulation.links import Link, Weather
-from mqtt_core.testing.simulation.options import Options
+from mqtt_core.testing.simulation.options import Options, draw
 from mqtt_core.testing.simulation.oracle import Oracle
 from mqtt_core.testing.simulation.schedule import Schedule, Transcript
 from mqtt_core.testing.simulation.server import Server
@@ -44,10 +45,11 @@ _EXPECTED_REASONS = {
 
 
 class World:
-    """Everything of one run. cut_off: names of clients whose new connections fail."""
+    """Everything of one run. options: those of the world, or a seed to draw them from; its text names all that differ
+    from the plain ones. cut_off: names of clients whose new connections fail."""
 
-    def __init__(self, options: Options, transcript: Transcript | None = None) -> None:
-        self.options = options
+    def __init__(self, options: Options | int, transcript: Transcript | None = None) -> None:
+        self.options = options = draw(options) if isinstance(options, int) else options
         self.transcript = transcript or Transcript(50)
         self.schedule = Schedule(EPOCH)
         self.cut_off: dict[str, None] = {}

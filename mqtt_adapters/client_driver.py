@@ -237,7 +237,7 @@ class ClientDriver(Committing):
         """Why the first connection ended before CONNACK, for somebody who may have got the port wrong."""
         settings = self.settings
         how = "with TLS" if settings.tls is not None else "without TLS"
-        return f"{settings.address}: {reason}; no answer to CONNECT: does it speak MQTT {how} on this port?"
+        return f"{settings.address}: {reason}; does it speak MQTT {how} on this port?"
 
     def _not_connected(self, error: ConnectError, reconnect_at: float | None) -> None:
         self._abort_at = self.clock() + self.settings.config.close_timeout_s

@@ -217,6 +217,16 @@ DIFFERENCES = [
         lambda seen: isinstance(seen.error, UnsupportedProtocolVersion) and only_we_closed(seen),
     ),
     Difference(
+        "a Topic Alias that was never set",
+        "Both close; ours says why (0x82, 3.3.2.3.4), as a 5.0 server SHOULD (4.13.1).",
+        lambda seen: isinstance(seen.packet, PublishPacket) and not seen.packet.topic and both_closed(seen),
+    ),
+    Difference(
+        "No Local on a shared subscription",
+        "It is a protocol error [MQTT-3.8.3-4]; mosquitto overlooks it.",
+        lambda seen: "No Local on a shared subscription" in str(seen.error) and only_we_closed(seen),
+    ),
+    Difference(
         "a Response Topic that is none",
         "It is a topic name, without wildcards [MQTT-3.3.2-14] and not empty (4.7.3); mosquitto passes it on.",
         lambda seen: "Response Topic" in str(seen.error) and only_we_closed(seen),

@@ -126,7 +126,7 @@ class MemoryTransport(asyncio.Transport):
         while self._reading and not self._lost and (data := peer.take()):
             if not self._closing and (rest := self._give(data)):
                 peer.put_back(rest)
-        if self._lost or peer.unread():
+        if self._lost or not self._reading or peer.unread():
             return
         if peer.over():
             self._end_of_input()

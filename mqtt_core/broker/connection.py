@@ -38,7 +38,7 @@ class Connection:
     Made by `Broker.connection_made`.
 
     phase: see session/connection.py. version: 4 or 5, 0 before CONNECT. unacked: messages received whose last
-    acknowledgement has not left. stalled: whole packets were left unread because the receive window is full.
+    acknowledgement has not left. stalled: packets were left unread: the receive window is full, or it is others' turn.
     packet_size_max: the client's Maximum Packet Size (0: none). leaving: the connection is over as far as MQTT goes;
     `closing` and `aborted` say what is left to be done.
     """

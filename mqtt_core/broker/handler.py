@@ -60,6 +60,10 @@ from mqtt_core.topic_matcher.validation import check_topic
 __all__ = ["ClientHandler"]
 
 PINGRESP_FRAME: Final = b"\xd0\x00"
+PACKETS_MAX: Final = 1000
+ANSWERS_MAX: Final = 256 * 1024
+"""Packets that one input handles one by one, and bytes of answers to them, before others get their turn: what is left
+follows with the next timer, which is due at once."""
 VERDICTS_MAX: Final = 1024
 """Publish verdicts kept per connection; then they are asked anew."""
 
@@ -149,6 +153,9 @@ class ClientHandler(Connection):
     def _process(self, now: float) -> None:
         """Handle the whole packets that are there: in bulk where that is possible, one by one elsewhere."""
         reader = self.reader
+        outbox = self.outbox
+        packets = 0
+        answers = outbox.size
         try:
             while self.phase < CLOSING and self.phase != WAITING:  # [MQTT-3.1.4-5 v3.1.1] [MQTT-3.1.4-6 v5]
                 if self.phase == OPEN and self.config.bulk_path:
@@ -162,6 +169,12 @@ class ClientHandler(Connection):
                 if frame is None:
                     break
                 self._handle_frame(frame, now)  # [MUST-3.1.4-2]
+                packets += 1
+                if (packets == PACKETS_MAX or outbox.size - answers > ANSWERS_MAX) and self.phase == OPEN:
+                    if reader.pending:
+                        self.stalled = True
+                        self.state.resumable[self] = None
+                    break
         except MqttError as error:
             self.fail(error, now)
         session = self.session
@@ -170,7 +183,7 @@ class ClientHandler(Connection):
         if self.phase == NEW and reader.pending and reader.chunk[reader.position] >> 4 != CONNECT:
             self._refuse_stranger(now)
         limit = self.config.outbox_bytes_max
-        if self.phase != OPEN or self.stalled or self.reading_paused or self.outbox.size >= limit:
+        if self.phase != OPEN or self.stalled or self.reading_paused or outbox.size >= limit:
             self.update_pause()
 
     def _handle_frame(self, frame: bytes, now: float) -> None:

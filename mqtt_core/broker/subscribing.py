@@ -6,7 +6,7 @@ messages follow it. Both answers carry the barrier of the session they changed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mqtt_core.codec.encode import encode
 from mqtt_core.codec.error import InvalidTopicFilter, MalformedPacket
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from mqtt_core.broker.handler import ClientHandler
 
 __all__ = ["handle_subscribe", "handle_unsubscribe"]
+
+AGAIN_MAX: Final = 4
+"""Filters of one SUBSCRIBE that are repeated and bring what is retained once more each; further ones share a turn."""
 
 
 def handle_subscribe(handler: ClientHandler, packet: SubscribePacket, now: float) -> None:
@@ -53,8 +56,10 @@ def handle_subscribe(handler: ClientHandler, packet: SubscribePacket, now: float
     if handler.session is None:
         return
     if len(state.retained):
+        again = 0
         for subscription in replays:
-            if session.replays is not None and subscription.filter in session.replays:
+            if again < AGAIN_MAX and session.replays is not None and subscription.filter in session.replays:
+                again += 1
                 drain(state.sender, session, now)  # the same filter again: each asks for what is retained
             state.router.replay(subscription)
         drain(state.sender, session, now)

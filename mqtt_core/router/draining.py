@@ -36,6 +36,9 @@ SLICE_MAX: Final = 1000
 REPLAY_MAX: Final = 64
 """Retained messages looked at in one step of a replay."""
 
+WALK_COST: Final = 16
+"""What finding them, or none, counts for among the messages of a slice."""
+
 
 def drain(sender: Sender, session: Session, now: float) -> None:
     """Send what waits for a session, as far as quota, outbox and SLICE_MAX allow."""
@@ -166,14 +169,15 @@ def _resend(sender: Sender, session: Session, sink: Outbox, packet_id: int, now:
 def _replay(sender: Sender, session: Session, cursor: ReplayCursor, limit: int, now: float) -> int:
     """Send some of the retained messages a new subscription asks for; returns how much of `limit` that used up."""
     subscription = cursor.subscription
+    used = 1
     if not cursor.found and not cursor.walked:
+        used = WALK_COST
         cursor.found, cursor.position = sender.retained.matching_slice(subscription.filter, cursor.position, REPLAY_MAX)
         cursor.found.reverse()
         cursor.walked = cursor.position is None
         cursor.changes = sender.retained.changes
     ids = (subscription.subscription_id,) if subscription.subscription_id and session.version == V5 else ()
     local = session.local
-    used = 1
     if session.sink is not None and not (session.stored or session.alias_max or session.packet_size_max):
         used += _replay_plain(sender, session, session.sink, cursor, ids, limit, now)
     while cursor.found and used <= limit and _has_room(sender, session):

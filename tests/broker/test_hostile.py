@@ -28,6 +28,7 @@ from mqtt_core.codec import (
     ConnectPacket,
     DisconnectPacket,
     PingreqPacket,
+    PingrespPacket,
     Properties,
     PubackPacket,
     PubcompPacket,
@@ -35,6 +36,7 @@ from mqtt_core.codec import (
     PubrecPacket,
     PubrelPacket,
     SubackPacket,
+    SubscribeFilter,
     SubscribePacket,
     UnsubscribePacket,
     Will,
@@ -749,3 +751,65 @@ def test_random_bytes_never_raise_into_the_host_and_never_hurt_another_client(ma
         if not client.closed:
             client.drop()
     unharmed(world, other)
+
+
+# -- nobody waits long for somebody else ---------------------------------------------------------------------------
+
+
+def test_a_chunk_of_very_many_packets_is_handled_in_turns(version):
+    world = World()
+    client = world.connect("c", version=version, keep_alive_s=10)
+    handler = client.handler
+    handler.receive_data(b"\xc0\x00" * 2500 + b"\xe0\x00", world.now)
+    answered = []
+    for _ in range(3):
+        answered.append(len(b"".join(handler.data_to_send())) // 2)
+        assert handler.reading_paused == (len(answered) < 3)
+        assert (world.broker.next_deadline() == world.now) == (len(answered) < 3)
+        world.broker.handle_timer(world.now)
+    assert answered == [1000, 1000, 500]
+    assert handler.closing
+    world.settle()
+    assert world.broker.next_deadline() is None
+
+
+def test_bytes_that_arrive_during_such_a_chunk_keep_their_place(version):
+    world = World()
+    watcher = world.connect("w", version=version)
+    watcher.subscribe("t")
+    client = world.connect("c", version=version)
+    first = encode(SubscribePacket(9, [SubscribeFilter("t", 0)]), version)
+    client.handler.receive_data(b"\xc0\x00" * 1500 + first[:-1], world.now)
+    client.handler.receive_data(first[-1:] + encode(PublishPacket("t", b"x"), version), world.now)
+    world.wait(0)
+    kinds = [type(p) for p in client.received()]
+    assert kinds == [PingrespPacket] * 1500 + [SubackPacket, PublishPacket]
+    assert [p.payload for p in watcher.messages()] == [b"x"]
+
+
+def test_packets_with_long_answers_are_handled_in_turns(version):
+    world = World()
+    keeper = world.connect("keeper", version=version)
+    keeper.send(*[PublishPacket(f"t/{n}", bytes(500), retain=True) for n in range(900)])
+    client = world.connect("c", version=version, frozen=True)
+    wanted = encode(SubscribePacket(1, [SubscribeFilter("#", 0)]), version)
+    client.handler.receive_data(wanted * 20, world.now)
+    assert 256 * 1024 < client.handler.outbox.size < 1024 * 1024
+    client.thaw()
+    world.wait(0)
+    assert [type(p) for p in client.received()].count(SubackPacket) == 20
+
+
+def test_walking_retained_messages_that_do_not_match_is_work_too(version):
+    world = World()
+    keeper = world.connect("keeper", version=version)
+    for part in range(4):
+        keeper.send(*[PublishPacket(f"t/{n}/{part}", b"x", retain=True) for n in range(250)])
+    client = world.connect("c", version=version)
+    client.handler.receive_data(
+        encode(SubscribePacket(1, [SubscribeFilter(f"t/+/x{n}", 0) for n in range(200)]), version), world.now
+    )
+    assert len(world.session("c").replays) > 60  # 16 of the 1,000 messages of a slice for each of them
+    world.settle()
+    world.wait(0)
+    assert world.session("c").replays is None

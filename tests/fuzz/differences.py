@@ -227,6 +227,19 @@ DIFFERENCES = [
         lambda seen: "No Local on a shared subscription" in str(seen.error) and only_we_closed(seen),
     ),
     Difference(
+        "a shared subscription without a filter",
+        "Behind the name of the group comes a slash and a topic filter (4.8.2), or the packet is malformed; mosquitto "
+        "grants a subscription that nothing matches.",
+        lambda seen: (
+            only_we_closed(seen) and any(name.startswith("$share/") and name.count("/") < 2 for name in texts(seen))
+        ),
+    ),
+    Difference(
+        "Authentication Data without a method",
+        "It is a protocol error (5.0 3.1.2.11.10); mosquitto overlooks it.",
+        lambda seen: "Authentication Data without" in str(seen.error) and only_we_closed(seen),
+    ),
+    Difference(
         "a Response Topic that is none",
         "It is a topic name, without wildcards [MQTT-3.3.2-14] and not empty (4.7.3); mosquitto passes it on.",
         lambda seen: "Response Topic" in str(seen.error) and only_we_closed(seen),

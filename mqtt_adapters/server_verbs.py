@@ -102,6 +102,7 @@ class HostVerbs:
         self.driver: BrokerDriver
         self._subscriptions: dict[HostSubscription, None] = {}
         self._commit_waiters: list[tuple[int, Waiter]] = []
+        self._ended_by: StorageError | None = None
 
     def publish(
         self,
@@ -166,7 +167,7 @@ class HostVerbs:
         """Refuse what only a server that runs can do. Raises ServerStoppedError."""
         if not self.running:
             if hasattr(self, "broker"):
-                raise ServerStoppedError("the server has stopped")
+                raise ServerStoppedError("the server has stopped") from self._ended_by
             raise ServerStoppedError("the server was not started: use it in a with block, or call start")
 
     # ------------------------------------------------------------------------------------------- the server's side
@@ -191,6 +192,7 @@ class HostVerbs:
     def end_verbs(self, reason: StorageError) -> None:
         """The server has stopped: streams end, and whoever waits for a commit is told why there will be none."""
         self.running = False
+        self._ended_by = reason
         for subscription in list(self._subscriptions):
             subscription.abort()
         for _, waiter in self._commit_waiters:

@@ -14,6 +14,8 @@ import mqtt_adapters.asyncio
 import mqtt_adapters.blocking
 from mqtt_adapters.config import ConfigError, ServerConfig
 from mqtt_adapters.server_verbs import ServerStoppedError
+from mqtt_core.codec import StorageError
+from mqtt_core.persistence import MemoryStore
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ServerConfig(bind_addr="127.0.0.1:0")
@@ -42,6 +44,23 @@ def test_a_server_that_has_stopped():
 
     with pytest.raises(ServerStoppedError, match="the server has stopped"):
         asyncio.run(ask())
+
+
+def test_a_server_whose_disk_is_full_says_so_to_whoever_goes_on():
+    class Full(MemoryStore):
+        async def apply(self, batch):
+            raise OSError("the disk is full")
+
+    async def ask():
+        async with mqtt_adapters.asyncio.MqttServer(CONFIG, store=Full()) as server:
+            server.publish("t", b"x", retain=True)
+            with pytest.raises(StorageError, match="the disk is full"):
+                await server.wait_stopped()
+            server.publish("t", b"x", retain=True)
+
+    with pytest.raises(ServerStoppedError, match="the server has stopped") as caught:
+        asyncio.run(ask())
+    assert "the disk is full" in str(caught.value.__cause__)
 
 
 @pytest.mark.parametrize("payload", [21.5, {"on": True}, None])

@@ -215,9 +215,9 @@ def unexplained(node: Function, text: str) -> Iterator[str]:
                 yield argument.arg
 
 
-def check_settings(name: str, found: type) -> Iterator[Fault]:
-    """The numbers among the fields of a configuration."""
-    about = " ".join((found.__doc__ or "").split())
+def check_settings(name: str, found: type, about: str) -> Iterator[Fault]:
+    """The numbers among the fields of a configuration; about: its docstring, which a compiled class has lost."""
+    about = " ".join(about.split())
     for item in dataclasses.fields(found):
         if str(item.type).replace(" | None", "") not in {"int", "float"}:
             continue
@@ -256,7 +256,9 @@ def check() -> list[Fault]:
                 done.add((name, qualname))
                 faults += check_node(source(name), source(name).find(qualname))
         if inspect.isclass(found) and dataclasses.is_dataclass(found) and found.__name__.endswith(CONFIGURATIONS):
-            faults += check_settings(home, found)
+            node = source(home).find(found.__qualname__)
+            assert node is not None
+            faults += check_settings(home, found, ast.get_docstring(node) or "")
     return faults
 
 

@@ -99,7 +99,7 @@ class ThingConfig:
 
 
 def test_what_a_configuration_has_to_say():
-    faults = [str(fault) for fault in check_settings("m", ThingConfig)]
+    faults = [str(fault) for fault in check_settings("m", ThingConfig, ThingConfig.__doc__)]
     assert faults == ["m ThingConfig.weight: settings: no range", "m ThingConfig.depth: settings: no unit"]
 
 

@@ -283,6 +283,16 @@ DIFFERENCES = [
         code_of_unknown,
     ),
     Difference(
+        "UNSUBSCRIBE from a tree that begins with $",
+        "Without a subscription the code is 0x11 (5.0 3.11.3); mosquitto says 0 for a tree that it does not know.",
+        lambda seen: (
+            isinstance(seen.packet, UnsubscribePacket)
+            and any(name.startswith("$") for name in seen.packet.filters)
+            and not seen.ours.closed
+            and not seen.theirs.closed
+        ),
+    ),
+    Difference(
         "a QoS 2 message that nobody has subscribed to",
         "PUBREC may say so with 0x10 (5.0 3.5.2.1), as PUBACK does on both sides; mosquitto's PUBREC says 0.",
         unheard,

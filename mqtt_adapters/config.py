@@ -41,6 +41,7 @@ __all__ = [
     "no_password",
     "parse_bind_addr",
     "settings",
+    "why_unusable",
 ]
 
 DEFAULT_BIND_ADDR: Final = "127.0.0.1:1883"
@@ -166,12 +167,12 @@ class ListenerConfig:
             context.load_cert_chain(self.tls_cert_file, self.tls_key_file, no_password)
         except OSError as error:
             files = f"{self.tls_cert_file} and {self.tls_key_file}" if self.tls_key_file else self.tls_cert_file
-            raise ConfigError(f"tls_cert_file: cannot use {files}: {_reason(error)}") from error
+            raise ConfigError(f"tls_cert_file: cannot use {files}: {why_unusable(error)}") from error
         if self.tls_ca_file is not None:
             try:
                 context.load_verify_locations(self.tls_ca_file)
             except OSError as error:
-                raise ConfigError(f"tls_ca_file: cannot use {self.tls_ca_file}: {_reason(error)}") from error
+                raise ConfigError(f"tls_ca_file: cannot use {self.tls_ca_file}: {why_unusable(error)}") from error
             context.verify_mode = ssl.CERT_REQUIRED
         return context
 
@@ -194,8 +195,13 @@ def _check_types(config: ListenerConfig) -> None:
             raise ConfigError(f"{row.name}: expected {row.expected()}, got {value!r}")
 
 
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error)
+def why_unusable(error: OSError) -> str:
+    """Why a file could not be used, in words; what OpenSSL says of a wrong PEM file helps nobody."""
+    if not isinstance(error, ssl.SSLError):
+        return error.strerror or str(error)
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return "the certificate and the private key do not belong together"
+    return "there is no certificate, or no private key to it, in PEM form"
 
 
 @dataclass(frozen=True)
@@ -352,7 +358,7 @@ def load_toml(path: str | Path, cls: type[C], overrides: Mapping[str, Any] | Non
         text = Path(path).read_text(encoding="utf-8")
         document = tomllib.loads(text)
     except OSError as error:
-        raise ConfigError(f"{path}: {_reason(error)}") from error
+        raise ConfigError(f"{path}: {why_unusable(error)}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 at byte {error.start}") from error
     except tomllib.TOMLDecodeError as error:

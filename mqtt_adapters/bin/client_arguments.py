@@ -21,7 +21,7 @@ from mqtt_adapters.asyncio import Client
 from mqtt_adapters.bin.arguments import EXIT_ERROR, Parser, fail, port_number, say
 from mqtt_adapters.bin.property_flags import PropertyFlags, add_property_flag
 from mqtt_adapters.client_settings import ClientOptions
-from mqtt_adapters.config import no_password
+from mqtt_adapters.config import no_password, why_unusable
 from mqtt_adapters.errors import ConnectRefused, reason_name
 from mqtt_adapters.url import parse_address
 from mqtt_core.client import Event
@@ -233,7 +233,7 @@ def _tls(namespace: argparse.Namespace) -> ssl.SSLContext | None:
             context.load_cert_chain(namespace.cert, namespace.key, no_password)
     except OSError as error:
         named = ", ".join(name for name in files if name)
-        raise ValueError(f"TLS: cannot use {named}: {error.strerror or error}") from error
+        raise ValueError(f"TLS: cannot use {named}: {why_unusable(error)}") from error
     if namespace.insecure:
         context.check_hostname = False
     return context

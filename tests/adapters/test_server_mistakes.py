@@ -130,3 +130,20 @@ def test_an_extra_that_is_not_installed():
     assert done.stderr.splitlines()[-1] == (
         "ModuleNotFoundError: anyio is not installed (pip install 'mqtt-core[anyio]')"
     )
+
+
+def test_files_that_hold_no_certificate(tmp_path, certificates):
+    text = tmp_path / "text.pem"
+    text.write_text("no certificate")
+    for files, told in (
+        ((text, None), "there is no certificate, or no private key to it, in PEM form"),
+        ((certificates["server"], None), "there is no certificate, or no private key to it, in PEM form"),
+        (
+            (certificates["server"], certificates["client-key"]),
+            "certificate and the private key do not belong together",
+        ),
+    ):
+        names = [None if name is None else str(name) for name in files]
+        config = ServerConfig(tls_cert_file=names[0], tls_key_file=names[1])
+        with pytest.raises(ConfigError, match=told):
+            config.ssl_context()

@@ -13,18 +13,34 @@ import os
 import socket
 import stat
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from mqtt_adapters.config import ConfigError, ListenerConfig
 from mqtt_adapters.proxy import ProxyNetworks
 from mqtt_adapters.url import check_websocket
 
-__all__ = ["addresses", "bind_tcp", "bind_unix", "check_listener", "port_of", "tell_errors", "unlink_socket"]
+__all__ = [
+    "Listening",
+    "addresses",
+    "bind_tcp",
+    "bind_unix",
+    "check_listener",
+    "port_of",
+    "tell_errors",
+    "unlink_socket",
+]
 
 NOT_HERE: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 AddressInfo = tuple[Any, Any, int, str, tuple[Any, ...]]
 """As `socket.getaddrinfo` gives it."""
+
+
+class Listening(Protocol):
+    """What the listeners of every style tell. addresses: as people write them. port: of TCP, 0 for none."""
+
+    addresses: list[str]
+    port: int
 
 
 def check_listener(config: ListenerConfig) -> None:

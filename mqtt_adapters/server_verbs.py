@@ -9,9 +9,10 @@ from __future__ import annotations
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from mqtt_adapters.driver import BrokerDriver
+from mqtt_adapters.listening import Listening
 from mqtt_adapters.payload import Payload, payload_bytes
 from mqtt_adapters.streams import Waiter
 from mqtt_core.broker import Broker, ClientHandler, Decision
@@ -103,6 +104,17 @@ class HostVerbs:
         self._subscriptions: dict[HostSubscription, None] = {}
         self._commit_waiters: list[tuple[int, Waiter]] = []
         self._ended_by: StorageError | None = None
+        self._listeners: Sequence[Listening] = ()
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where the server listens, as people write it; empty while it does not."""
+        return [address for listener in self._listeners for address in listener.addresses]
+
+    @property
+    def port(self) -> int:
+        """The TCP port of the first listener that has one; 0 while the server does not listen."""
+        return next((listener.port for listener in self._listeners if listener.port), 0)
 
     def publish(
         self,

@@ -409,16 +409,6 @@ class MqttServer(ServerVerbs):
             self.driver.receive_eof(link)
 
     @property
-    def addresses(self) -> list[str]:
-        """Where the server listens, as people write it; empty before `start` and after `stop`."""
-        return [address for listener in self._listeners for address in listener.addresses]
-
-    @property
-    def port(self) -> int:
-        """The TCP port of the first listener that has one; 0 before `start` and after `stop`."""
-        return next((listener.port for listener in self._listeners if listener.port), 0)
-
-    @property
     def connections(self) -> int:
         """Network connections at this moment, refused ones on their way out included."""
         return sum(link.opened for link in self._links)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
+from types import SimpleNamespace
 
-from mqtt_core.testing.simulation import Pipe, Schedule, Weather
+from mqtt_core.testing.simulation import Pipe, Schedule, Weather, World, draw
 
 
 class End:
@@ -68,3 +70,12 @@ def test_a_cut_loses_what_is_on_its_way():
     line.cut()
     schedule.run(1.0, 100)
     assert reader.log == []
+
+
+def test_the_end_of_an_old_link_is_nothing_to_a_client_that_has_a_new_one():
+    world = World(replace(draw(3), clients=1, steps=100))
+    world.run()
+    client = world.clients[0]
+    client.link = new = object()
+    World.tell_lost(SimpleNamespace(client=client))
+    assert client.link is new

@@ -112,7 +112,7 @@ class ServerEnd:
         if handler.aborted:
             handler.receive_eof(self.server.world.schedule.now)
             self.link.cut()
-            self.link.client.lost()
+            self.server.world.tell_lost(self.link)
             self._forget()
             return
         self.follow_reading()

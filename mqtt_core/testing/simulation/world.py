@@ -186,9 +186,9 @@ class World:
 
     @staticmethod
     def tell_lost(link: Link) -> None:
-        """The client's end of a link learns that it is gone."""
+        """The client's end of a link learns that it is gone, unless it has another link by now."""
         client = link.client
-        if isinstance(client, Client) and client.link is link:
+        if isinstance(client, Client | Hostile) and client.link is link:
             client.lost()
 
     def broker_crash(self, why: str) -> None:

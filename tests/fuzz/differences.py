@@ -217,9 +217,13 @@ DIFFERENCES = [
         lambda seen: isinstance(seen.error, UnsupportedProtocolVersion) and only_we_closed(seen),
     ),
     Difference(
-        "a Topic Alias that was never set",
-        "Both close; ours says why (0x82, 3.3.2.3.4), as a 5.0 server SHOULD (4.13.1).",
-        lambda seen: isinstance(seen.packet, PublishPacket) and not seen.packet.topic and both_closed(seen),
+        "a PUBLISH with an alias that was never set, or with a Subscription Identifier",
+        "Both close; ours says why (0x82, 3.3.2.3.4, [MQTT-3.3.4-6]), as a 5.0 server SHOULD (4.13.1).",
+        lambda seen: (
+            isinstance(seen.packet, PublishPacket)
+            and (not seen.packet.topic or bool(seen.packet.properties.subscription_identifiers))
+            and both_closed(seen)
+        ),
     ),
     Difference(
         "No Local on a shared subscription",

@@ -141,7 +141,7 @@ def own_retained(seen: Observation) -> bool:
 
 def retained_later(seen: Observation) -> bool:
     """A client that takes few messages at a time subscribes, and is sent fewer retained messages by ours."""
-    if not isinstance(seen.packet, SubscribePacket) or seen.ours.said != seen.theirs.said:
+    if not isinstance(seen.packet, SubscribePacket) or seen.ours.said != seen.theirs.said or not seen.history:
         return False
     opening = parsed(seen.history[0], seen.version)
     small = isinstance(opening, ConnectPacket) and (opening.properties.receive_maximum or 100) < 100
@@ -291,7 +291,8 @@ DIFFERENCES = [
     ),
     Difference(
         "retained messages for a client whose window is full",
-        "Ours sends what is retained when there is room again, in one order whatever the QoS; mosquitto lets QoS 0 pass.",
+        "Ours sends what is retained when there is room again, in one order whatever the QoS; mosquitto lets QoS 0 "
+        "pass.",
         retained_later,
     ),
     Difference(

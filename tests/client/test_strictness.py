@@ -117,10 +117,10 @@ def test_codes_only_a_client_may_send(packet):
 def test_reasons_that_were_not_wanted(make, said):
     wire = Wire(request_problem_information=False)
     wire.open()
-    if isinstance(make(None), SubackPacket | UnsubackPacket):
+    if isinstance(make(Properties()), SubackPacket | UnsubackPacket):
         wire.client.subscribe([SubscribeFilter("a")], now=wire.now)
     else:
-        wire.publish("a", qos=1 if isinstance(make(None), PubackPacket) else 2)
+        wire.publish("a", qos=1 if isinstance(make(Properties()), PubackPacket) else 2)
     wire.sent()
     wire.receive(make(Properties(**said)))
     ended(wire, 0x82)

@@ -57,19 +57,26 @@ def test_one_line_when_ready_and_one_when_stopped_after_draining():
         assert (running.process.returncode, out, err) == (0, "mqtt-broker: stopped\n", "")
 
 
+@pytest.fixture
+def attached():
+    """Whoever runs the tests may ignore the end of the terminal, and children inherit that."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("attached")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_an_interrupt_and_the_end_of_the_terminal_drain_too(number):
     with broker() as running:
         assert running.end(number) == (0, "mqtt-broker: stopped\n", "")
 
 
+@pytest.mark.usefixtures("attached")
 def test_who_ignores_the_end_of_the_terminal_outlives_it():
     assert stop_signals() == (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        assert stop_signals() == (signal.SIGTERM, signal.SIGINT)
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    assert stop_signals() == (signal.SIGTERM, signal.SIGINT)
 
 
 def test_a_second_signal_does_not_wait_for_a_client_that_never_reads():

@@ -148,6 +148,16 @@ def retained_later(seen: Observation) -> bool:
     return small and all(message in seen.theirs.delivered for message in seen.ours.delivered)
 
 
+def too_large(seen: Observation) -> bool:
+    """A message for a client with a limit, of about that size, which ours does not send to it."""
+    opening = parsed(seen.history[0], seen.version) if seen.history else None
+    if not isinstance(opening, ConnectPacket) or not isinstance(seen.packet, PublishPacket):
+        return False
+    limit = opening.properties.maximum_packet_size or 0
+    near = limit - 10 <= len(seen.frame) <= limit + 10
+    return near and not seen.ours.delivered and seen.ours.heard == seen.theirs.heard
+
+
 def parsed(frame: bytes, version: int) -> Packet | None:
     try:
         return decode(frame, version)
@@ -294,6 +304,11 @@ DIFFERENCES = [
         "Ours sends what is retained when there is room again, in one order whatever the QoS; mosquitto lets QoS 0 "
         "pass.",
         retained_later,
+    ),
+    Difference(
+        "a message a few bytes larger than the client takes",
+        "Maximum Packet Size counts the whole packet, fixed header and all (5.0 3.1.2.11.4); mosquitto leaves that out.",
+        too_large,
     ),
     Difference(
         "the code for an unknown packet identifier",

@@ -145,8 +145,10 @@ def test_a_stopped_server_says_goodbye(style, transport, certificates):
 def test_a_server_runs_until_a_signal_and_says_goodbye(style, number, certificates):
     module = style if style in {"asyncio", "blocking"} else "anyio"
     program = f"""
+import signal
 from mqtt_adapters.{module} import MqttServer, ServerConfig
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may ignore it
 server = MqttServer(ServerConfig(bind_addr="127.0.0.1:0", sys_interval_s=0))
 server.run(on_ready=lambda server: print(server.port, flush=True){", backend='trio'" if style == "trio" else ""})
 print("stopped")

@@ -31,7 +31,7 @@ EPOCH = 1_700_000_000.0
 LIMIT_CHECKS = 10
 SETTLE_S = 20.0
 STILL_ROUNDS_MAX = 100
-REST_STEPS_MAX = 1_000_000
+REST_STEPS_MAX = 5_000_000
 """Nothing is as slow as that: whoever is still busy then goes round in circles."""
 
 _EXPECTED_REASONS = {

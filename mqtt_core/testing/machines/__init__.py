@@ -6,6 +6,12 @@ Subclass a machine, override the method that makes the part, and hand its `TestC
 
 from __future__ import annotations
 
+try:
+    import hypothesis as _hypothesis  # noqa: F401 - asked for here, so that what is missing has a name
+except ModuleNotFoundError as error:
+    missing = "hypothesis is not installed (pip install 'mqtt-core[hypothesis]')"
+    raise ModuleNotFoundError(missing, name="hypothesis") from error
+
 from mqtt_core.testing.machines.broker import BrokerMachine
 from mqtt_core.testing.machines.qos import IncomingFlowMachine, OutgoingFlowMachine
 from mqtt_core.testing.machines.retained import RetainedMachine

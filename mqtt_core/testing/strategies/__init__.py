@@ -5,6 +5,12 @@ Needs the extra `hypothesis`: `pip install "mqtt-core[hypothesis]"`.
 
 from __future__ import annotations
 
+try:
+    import hypothesis as _hypothesis  # noqa: F401 - asked for here, so that what is missing has a name
+except ModuleNotFoundError as error:
+    missing = "hypothesis is not installed (pip install 'mqtt-core[hypothesis]')"
+    raise ModuleNotFoundError(missing, name="hypothesis") from error
+
 from mqtt_core.testing.strategies.packets import (
     chunkings,
     malformed_packets,

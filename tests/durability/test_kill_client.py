@@ -34,14 +34,17 @@ class Feeder:
 
     async def run(self) -> None:
         while not self.stopping:
-            window = [
-                self.client.publish(f"in/{qos}", b"%d" % number, qos=qos)
-                for number in range(self.sent, self.sent + 10)
-                for qos in (1, 2)
-            ]
-            self.sent += 10
-            await asyncio.gather(*window)
+            await self.feed()
             await asyncio.sleep(0.01)  # no faster than the child can follow
+
+    async def feed(self) -> None:
+        window = [
+            self.client.publish(f"in/{qos}", b"%d" % number, qos=qos)
+            for number in range(self.sent, self.sent + 10)
+            for qos in (1, 2)
+        ]
+        self.sent += 10
+        await asyncio.gather(*window)
 
 
 async def listen(client: Client, heard: dict[str, list[tuple[int, int]]]) -> None:
@@ -91,6 +94,7 @@ async def session(version: int, directory: Path, rng: Random) -> dict[str, list[
             assert await kill_again_and_again(server.port, version, directory, rng) >= KILLS // 2
             feeder.stopping = True
             await tasks[1]
+            await feeder.feed()  # nobody is there, so the newest message is left for the last child
             child = await spawn(server.port, version, directory, KILLS, feeder.sent - 1)
             async with asyncio.timeout(60):
                 assert await child.wait() == 0

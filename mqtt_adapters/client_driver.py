@@ -146,9 +146,9 @@ class ClientDriver(Committing):
 
     def link_ended(self) -> None:
         """The transport is gone, by whatever way."""
-        self._abort_at = None
         self.core.receive_eof(self.clock())
         self.dispatch()
+        self._abort_at = None  # there is nothing left to cut: a deadline would stay in the past
 
     def out_of_patience(self) -> bool:
         """The connection is over and its last bytes have had their time: cut the transport."""

@@ -147,8 +147,17 @@ class ClientDriver(Committing):
     def link_ended(self) -> None:
         """The transport is gone, by whatever way."""
         self.core.receive_eof(self.clock())
+        self._without_link()
+
+    def connect_failed(self, reason: str) -> None:
+        """No transport could be made."""
+        self.core.connect_failed(reason, self.clock())
+        self._without_link()
+
+    def _without_link(self) -> None:
+        """Tell what has happened; there is nothing to cut, and a deadline for that would stay in the past."""
         self.dispatch()
-        self._abort_at = None  # there is nothing left to cut: a deadline would stay in the past
+        self._abort_at = None
 
     def out_of_patience(self) -> bool:
         """The connection is over and its last bytes have had their time: cut the transport."""

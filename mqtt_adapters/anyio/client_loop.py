@@ -176,8 +176,7 @@ class ClientLoop:
                 link = await self._connect()
             except ConnectError as error:
                 link = None
-                driver.core.connect_failed(error.reason, driver.clock())
-                driver.dispatch()
+                driver.connect_failed(error.reason)
 
     async def _read(self, link: ClientLink) -> None:
         """Give the core what arrives, until this side or the other has had enough."""

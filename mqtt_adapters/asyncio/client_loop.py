@@ -126,8 +126,7 @@ class ClientLoop:
             try:
                 await self._connect()
             except ConnectError as error:
-                driver.core.connect_failed(error.reason, driver.clock())
-                driver.dispatch()
+                driver.connect_failed(error.reason)
 
     # -- the transport -----------------------------------------------------------------------------------------------
 

@@ -216,8 +216,7 @@ class ClientLoop:
             self._connect()
         except ConnectError as error:
             with self.lock:
-                driver.core.connect_failed(error.reason, driver.clock())
-                driver.dispatch()
+                driver.connect_failed(error.reason)
         finally:
             self._connecting = False
 

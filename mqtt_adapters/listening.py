@@ -108,14 +108,16 @@ def bind_unix(path: str) -> socket.socket:
     """A socket bound to a path.
 
     Raises:
-        OSError: somebody serves it, something else is there, or it is not allowed.
+        OSError: somebody serves it, something else is there, it is not allowed, or longer than the system takes.
     """
     sock = socket.socket(socket.AF_UNIX)
     try:
         _make_way(path)
         sock.bind(path)
-    except BaseException:
+    except BaseException as error:
         sock.close()
+        if isinstance(error, OSError) and error.errno is None:  # Python itself: the address has no room for the path
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path) from error
         raise
     return sock
 

@@ -6,6 +6,7 @@ The suite is deterministic by default. ``HYPOTHESIS_PROFILE=deep`` searches at r
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,13 @@ settings.register_profile(
 )
 settings.register_profile("deep", parent=settings.get_profile("suite"), derandomize=False, max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
+
+
+@pytest.fixture
+def socket_path():
+    """Where a unix socket can be bound: its address has 107 bytes at most, and tmp_path may be longer than that."""
+    with tempfile.TemporaryDirectory(prefix="mqtt-", dir="/tmp") as directory:
+        yield f"{directory}/mqtt.sock"
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -9,6 +9,7 @@ import socket
 import ssl
 import stat
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -118,24 +119,26 @@ async def test_a_client_that_never_closes_does_not_keep_the_server_from_stopping
 
 
 @every_loop_test
-async def test_several_listeners_serve_one_broker(tmp_path):
-    path = str(tmp_path / "mqtt.sock")
-    listeners = (ListenerConfig(bind_addr=f"unix:{path}"), ListenerConfig(bind_addr=LOOPBACK))
+async def test_several_listeners_serve_one_broker(socket_path):
+    listeners = (ListenerConfig(bind_addr=f"unix:{socket_path}"), ListenerConfig(bind_addr=LOOPBACK))
     async with make_server(listeners=listeners) as server:
         first, unix, second = server.addresses
-        assert unix == f"unix:{path}"
-        async with client(server, path=path) as subscriber, client(server, port=int(second.split(":")[1])) as publisher:
+        assert unix == f"unix:{socket_path}"
+        async with (
+            client(server, path=socket_path) as subscriber,
+            client(server, port=int(second.split(":")[1])) as publisher,
+        ):
             await subscribe(subscriber, "a")
             await publisher.write(PublishPacket("a", b"x"))
             assert (await read_publish(subscriber)).payload == b"x"
         assert first != second
     with pytest.raises(FileNotFoundError):
-        (tmp_path / "mqtt.sock").stat()
+        Path(socket_path).stat()
 
 
 @every_loop_test
-async def test_a_unix_socket_in_use_is_not_taken_away_and_a_stale_one_is_replaced(tmp_path):
-    path = tmp_path / "mqtt.sock"
+async def test_a_unix_socket_in_use_is_not_taken_away_and_a_stale_one_is_replaced(socket_path):
+    path = Path(socket_path)
     async with make_server(bind_addr=f"unix:{path}"):
         with pytest.raises(OSError, match=r"cannot listen on unix:.*mqtt.sock: Address already in use"):
             await make_server(bind_addr=f"unix:{path}").start()

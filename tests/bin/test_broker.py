@@ -126,6 +126,7 @@ def test_a_port_in_use_is_one_line_and_exit_code_1():
         (["--config", "/none.toml"], "/none.toml: No such file or directory"),
         (["--bind-addr", "x:y"], "bind_addr: expected HOST:PORT, [IPV6]:PORT or unix:PATH, got 'x:y'"),
         (["--tls-cert-file", "/none.pem"], "tls_cert_file: cannot use /none.pem: No such file or directory"),
+        (["--bind-addr", f"unix:/tmp/{108 * 'x'}"], f"cannot listen on unix:/tmp/{108 * 'x'}: File name too long\n"),
         (["-h", "no.such.host.invalid"], "cannot listen on no.such.host.invalid:1883: "),
     ],
 )
@@ -161,11 +162,11 @@ def test_max_clients_closes_the_one_above():
         assert second.recv(1) == b""
 
 
-def test_a_listener_table_opens_listeners(tmp_path):
+def test_a_listener_table_opens_listeners(tmp_path, socket_path):
     path = tmp_path / "b.toml"
-    path.write_text(f'[[listeners]]\nbind_addr = "127.0.0.1:0"\n[[listeners]]\nbind_addr = "unix:{tmp_path}/s"\n')
+    path.write_text(f'[[listeners]]\nbind_addr = "127.0.0.1:0"\n[[listeners]]\nbind_addr = "unix:{socket_path}"\n')
     with broker("--config", path) as running:
-        assert running.line == f"mqtt-broker: listening on 127.0.0.1:{running.port}, unix:{tmp_path}/s\n"
+        assert running.line == f"mqtt-broker: listening on 127.0.0.1:{running.port}, unix:{socket_path}\n"
     assert running.process.returncode is not None
 
 

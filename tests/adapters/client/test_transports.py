@@ -83,11 +83,11 @@ async def test_mutual_tls(style, mosquitto_mutual, certificates):
 
 
 @contract
-async def test_unix_sockets(style, tmp_path):
-    with OwnBroker(bind_addr=f"unix:{tmp_path}/mqtt"):
-        await talk(style, f"unix:{tmp_path}/mqtt")
+async def test_unix_sockets(style, socket_path):
+    with OwnBroker(bind_addr=f"unix:{socket_path}"):
+        await talk(style, f"unix:{socket_path}")
     with pytest.raises(ConnectError):
-        await talk(style, f"unix:{tmp_path}/mqtt")
+        await talk(style, f"unix:{socket_path}")
 
 
 # -- WebSocket -------------------------------------------------------------------------------------

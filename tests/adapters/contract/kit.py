@@ -97,7 +97,7 @@ def settings(transport, certificates):
     """Of a listener with this transport."""
     given = {"sys_interval_s": 0.0, "bind_addr": "127.0.0.1:0"}
     if transport == "unix":
-        given["bind_addr"] = f"unix:{tempfile.mkdtemp()}/mqtt.sock"
+        given["bind_addr"] = f"unix:{tempfile.mkdtemp(prefix='mqtt-', dir='/tmp')}/mqtt.sock"
     if transport in {"tls", "wss"}:
         given |= {"tls_cert_file": certificates["server"], "tls_key_file": certificates["server-key"]}
     if transport in {"ws", "wss"}:

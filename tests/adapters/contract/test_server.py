@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -180,20 +181,20 @@ def test_unusable_files_are_told(style):
 
 
 @styles
-def test_several_listeners_serve_one_broker(style, tmp_path, certificates):
+def test_several_listeners_serve_one_broker(style, socket_path, certificates):
     listeners = (
         ListenerConfig(bind_addr="127.0.0.1:0"),
-        ListenerConfig(bind_addr=f"unix:{tmp_path}/s"),
+        ListenerConfig(bind_addr=f"unix:{socket_path}"),
         ListenerConfig(bind_addr="127.0.0.1:0", websocket=True),
     )
     with Running(style, config=ServerConfig(listeners=listeners)) as run:
         first, second, third = run.server.addresses
-        assert second == f"unix:{tmp_path}/s"
+        assert second == f"unix:{socket_path}"
         assert third.endswith(" (WebSocket)")
         with Peer(run.server, "tcp", certificates) as peer:
             peer.connect()
         assert first == f"127.0.0.1:{run.server.port}"
-    assert not (tmp_path / "s").exists()
+    assert not Path(socket_path).exists()
 
 
 # ---------------------------------------------------------------------------------------------------- connections

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 
 import pytest
 
@@ -22,13 +21,11 @@ def test_files_fit_a_sitting(name):
 
 @pytest.mark.parametrize("name", ALL)
 def test_functions_fit_a_screen(name):
-    """A loop that is long for speed says so in the first line of its docstring."""
     long = []
     for node in ast.walk(ast.parse(ALL[name].read_text(encoding="utf-8"))):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or 0) - node.lineno + 1
-            first_line = (ast.get_docstring(node) or "").partition("\n")[0]
-            if length > FUNCTION_LINES_MAX and not re.search(r"\blong\b", first_line):
+            if length > FUNCTION_LINES_MAX:
                 long.append(f"{name}:{node.lineno} {node.name}: {length} lines")
     assert long == []
 

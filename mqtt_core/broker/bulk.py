@@ -77,7 +77,7 @@ def serve(handler: ClientHandler, now: float) -> None:
 
 
 def _forward_qos0(handler: ClientHandler, chunk: bytes, pos: int, size: int) -> int:
-    """Forward QoS 0 frames as slices; long because it is the innermost loop of fan-out.
+    """Forward QoS 0 frames as slices; returns where they end.
 
     A slice ends where the recipients change: for a single one it goes on over frames of other topics.
     """

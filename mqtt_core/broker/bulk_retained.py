@@ -24,16 +24,14 @@ __all__ = ["retain_run"]
 
 
 def retain_run(handler: ClientHandler, chunk: bytes, pos: int, size: int) -> int:
-    """Store a run of retained messages of one QoS; long because it is the loop over them with nothing called twice."""
+    """Store a run of retained messages of one QoS; returns where it ends, `pos` when there is none to store here."""
     state = handler.state
     config = handler.config
     first = chunk[pos]
     qos = first >> 1 & 3
     v5 = 1 if handler.version == V5 else 0
-    if state.policy is not None or state.journal.enabled or not config.retain_available or qos > config.maximum_qos:
+    if not _may_retain(handler, qos):
         return pos
-    if v5 and qos:
-        return pos  # it is told that nobody listens, in a longer PUBACK
     quota = config.receive_maximum - handler.unacked if qos else size
     router = state.router
     retained = router.retained
@@ -78,12 +76,25 @@ def retain_run(handler: ClientHandler, chunk: bytes, pos: int, size: int) -> int
         pos = end
     if count:
         state.sender.sequence = sequence
-        counters = state.counters
-        counters.dropped_retained += refused
-        counters.bulk_frames += count
-        counters.messages_received += count
-        counters.publish_received += count
-        counters.publish_bytes_received += payload_bytes
+        state.counters.dropped_retained += refused
+        _count(handler, count, payload_bytes)
         if acks:
             handler.acknowledge_run(b"".join(acks), count, count, 0)
     return pos
+
+
+def _may_retain(handler: ClientHandler, qos: int) -> bool:
+    """May this connection's retained messages be stored here at all?"""
+    state = handler.state
+    config = handler.config
+    if state.policy is not None or state.journal.enabled or not config.retain_available or qos > config.maximum_qos:
+        return False
+    return not qos or handler.version != V5  # 5.0 tells that nobody listens, in a longer PUBACK
+
+
+def _count(handler: ClientHandler, count: int, payload_bytes: int) -> None:
+    counters = handler.state.counters
+    counters.bulk_frames += count
+    counters.messages_received += count
+    counters.publish_received += count
+    counters.publish_bytes_received += payload_bytes

@@ -76,25 +76,18 @@ class Bulk:
         return position > start
 
     def _run_publishes(self, link: Link, chunk: bytes, position: int) -> bool:
-        """A run of plain PUBLISHes (long for the sake of one loop); True when at least one was consumed."""
+        """A run of plain PUBLISHes; True when at least one was consumed."""
         state = self.state
         config = state.config
-        version5 = state.version5
-        topics = self.topics
         size = len(chunk)
-        size_max = link.reader.max_size
         room = config.inbound_messages_max - state.unread_messages
+        ack_room = self._ack_room(link, size)
         unread_bytes = state.unread_bytes
-        bytes_max = config.inbound_bytes_max
-        ack_room = 0 if config.manual_ack else config.receive_maximum - link.open_in if version5 else size
         acks: list[bytes] = []
         append = state.events.append
-        start = position
         taken = 0
-        while taken < room and unread_bytes < bytes_max and position + 4 <= size:
+        while taken < room and unread_bytes < config.inbound_bytes_max and position + 4 <= size:
             first = chunk[position]
-            if not 0x30 <= first <= 0x33:
-                break
             length = chunk[position + 1]
             body = position + 2
             if length > 127:
@@ -104,7 +97,7 @@ class Bulk:
                 length = length & 127 | high << 7
                 body += 1
             end = body + length
-            if end > size or length < 5 or end - position > size_max:
+            if not 0x30 <= first <= 0x33 or end > size or length < 5 or end - position > link.reader.max_size:
                 break
             payload_at = body + 2 + (chunk[body] << 8 | chunk[body + 1])
             name = chunk[body + 2 : payload_at]
@@ -116,13 +109,13 @@ class Bulk:
                 if packet_id == 0:
                     break
                 payload_at += 2
-            if version5:
+            if state.version5:
                 if payload_at >= end or chunk[payload_at]:
                     break
                 payload_at += 1
             if payload_at > end:
                 break
-            topic = topics.get(name)
+            topic = self.topics.get(name)
             if topic is None:
                 topic = self._learn(name)
                 if not topic:
@@ -135,14 +128,20 @@ class Bulk:
             unread_bytes += len(topic) + end - payload_at
             taken += 1
             position = end
-        if taken:
-            link.reader.position = position
-            state.unread_messages += taken
-            state.unread_bytes = unread_bytes
-            if acks:
-                link.open_in += len(acks)
-                link.outbox.send(b"".join(acks), 0, len(acks))
-        return position > start
+        state.unread_messages += taken
+        state.unread_bytes = unread_bytes
+        link.reader.position = position
+        if acks:
+            link.open_in += len(acks)
+            link.outbox.send(b"".join(acks), 0, len(acks))
+        return taken > 0
+
+    def _ack_room(self, link: Link, unlimited: int) -> int:
+        """How many messages may be acknowledged here."""
+        config = self.state.config
+        if config.manual_ack:
+            return 0
+        return config.receive_maximum - link.open_in if self.state.version5 else unlimited
 
     def _learn(self, name: bytes) -> str:
         """The text of a topic's bytes, remembered; "" for what the object path has to judge."""

@@ -74,7 +74,7 @@ __all__ = ["decode"]
 
 
 def decode(frame: bytes, version: int) -> Packet:
-    """Decode one whole frame (long: PUBLISH is read in place, because it is most of what a connection carries).
+    """Decode one whole frame; PUBLISH is read in place, because it is most of what a connection carries.
 
     The layout is that of section 2.1 and, packet by packet, of section 3.
 
@@ -128,12 +128,15 @@ def decode(frame: bytes, version: int) -> Packet:
             pos += 1
         else:
             properties, pos = decode_properties(frame, pos, size, PUBLISH)
-    if not topic and (version == V311 or properties.topic_alias is None):
-        if version == V311:  # [MQTT-4.7.3-1 v3.1.1]
-            raise MalformedPacket("PUBLISH with an empty topic")
-        # [MUST-3.3.2.3.4-2 v5]
-        raise ProtocolError(0x82, "PUBLISH with neither topic nor topic alias")
+    if not topic and properties.topic_alias is None:
+        raise _nameless(version)
     return PublishPacket(topic, frame[pos:], qos, first & 1 != 0, first & 8 != 0, packet_id, properties)
+
+
+def _nameless(version: int) -> MqttError:
+    if version == V311:  # [MQTT-4.7.3-1 v3.1.1]
+        return MalformedPacket("PUBLISH with an empty topic")
+    return ProtocolError(0x82, "PUBLISH with neither topic nor topic alias")  # [MUST-3.3.2.3.4-2 v5]
 
 
 def _decode_other(frame: bytes, pos: int, size: int, version: int) -> Packet:

@@ -7,7 +7,7 @@ is done is the style's own, in `call`.
 from __future__ import annotations
 
 from collections.abc import Coroutine, Iterator
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from mqtt_adapters.payload import Payload
 from mqtt_adapters.server_verbs import HostVerbs, ServerStoppedError
@@ -100,7 +100,7 @@ class ThreadsafeServer:
 
         return self.call(disconnect(), None)
 
-    def call(self, work: Coroutine[Any, Any, T], timeout_s: float | None) -> T:
+    def call(self, work: Coroutine[object, object, T], timeout_s: float | None) -> T:
         """Run `work` in the loop of the server and wait for its result, at most `timeout_s` seconds.
 
         The time runs in the loop: when it is over nothing has been taken, or the result is returned.

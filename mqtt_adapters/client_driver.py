@@ -55,7 +55,7 @@ FLUSH_BYTES: Final = 64 * 1024
 class ClientHost(Protocol):
     """What the driver needs of the style around it."""
 
-    def run_commit(self, commit: Coroutine[Any, Any, None]) -> None:
+    def run_commit(self, commit: Coroutine[object, object, None]) -> None:
         """Run to its end a commit that could not be finished on the spot. It never raises."""
         ...
 
@@ -82,7 +82,7 @@ class ClientDriver(Committing):
         settings: ClientSettings,
         host: ClientHost,
         snapshot: Snapshot | None,
-        apply: Callable[[Batch], Coroutine[Any, Any, None]] | None = None,
+        apply: Callable[[Batch], Coroutine[object, object, None]] | None = None,
     ) -> None:
         super().__init__(host.run_commit, apply)
         self.settings = settings

@@ -7,7 +7,7 @@ data, which nobody else can guess; an answer that nobody waits for any more is d
 from __future__ import annotations
 
 from collections.abc import Coroutine, Sequence
-from typing import Any, TypedDict, TypeVar, cast
+from typing import TypedDict, TypeVar, cast
 
 from mqtt_adapters.client_driver import ClientDriver
 from mqtt_adapters.streams import Waiter
@@ -57,7 +57,7 @@ def response_properties(request: MessageReceived) -> tuple[str, Properties]:
     return topic, Properties(correlation_data=request.properties.correlation_data)
 
 
-def finish_now(coroutine: Coroutine[Any, Any, T]) -> T:
+def finish_now(coroutine: Coroutine[object, object, T]) -> T:
     """Run a coroutine that does not wait for any event loop, and return its result.
 
     Raises LocalProtocolError when it does wait for one.

@@ -10,7 +10,6 @@ from __future__ import annotations
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import partial
-from typing import Any
 
 from mqtt_core.persistence import Batch, Storage
 
@@ -28,8 +27,8 @@ class Committing:
 
     def __init__(
         self,
-        run: Callable[[Coroutine[Any, Any, None]], None],
-        apply: Callable[[Batch], Coroutine[Any, Any, None]] | None,
+        run: Callable[[Coroutine[object, object, None]], None],
+        apply: Callable[[Batch], Coroutine[object, object, None]] | None,
     ) -> None:
         self._run = run
         self._apply = apply
@@ -82,7 +81,7 @@ class Committing:
 
 
 @types.coroutine
-def resumed(coroutine: Coroutine[Any, Any, None], suspended: Any) -> Generator[Any, Any, None]:
+def resumed(coroutine: Coroutine[object, object, None], suspended: object) -> Generator[object, object, None]:
     """Go on with a coroutine whose first step was made by hand and ended in `suspended`."""
     while True:
         try:

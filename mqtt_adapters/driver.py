@@ -39,7 +39,7 @@ class DriverHost(Protocol):
         timer armed before."""
         ...
 
-    def run_commit(self, commit: Coroutine[Any, Any, None]) -> None:
+    def run_commit(self, commit: Coroutine[object, object, None]) -> None:
         """Run to its end a commit that could not be finished on the spot. It never raises."""
         ...
 
@@ -137,7 +137,7 @@ class BrokerDriver(Committing):
         clock: Callable[[], float],
         store: Storage | None,
         on_event: Callable[[Event], None] | None = None,
-        apply: Callable[[Batch], Coroutine[Any, Any, None]] | None = None,
+        apply: Callable[[Batch], Coroutine[object, object, None]] | None = None,
     ) -> None:
         super().__init__(host.run_commit, apply)
         self.broker = broker

@@ -7,6 +7,7 @@ lock of the server, whose condition is notified whenever something may have chan
 
 from __future__ import annotations
 
+import functools
 import selectors
 import threading
 from collections.abc import Callable, Mapping
@@ -123,15 +124,18 @@ class FaultyServer(MqttServer):
         opened = (link for link in self._links if link.opened)
         return {link.handler.client_id: link for link in opened if link.handler.session is not None}
 
+    def _stepped(self, count: int) -> bool:
+        return self._steps >= count
+
     def settled(self, timeout_s: float) -> list[str]:
         """Wait until all connections have ended; returns those that have not in time, in words.
 
         The second of two steps sees all that the system knew before, connections not accepted yet among it.
         """
         for _ in range(2):
-            steps = self._steps
+            after = self._steps + 1
             self.wake()
-            self._news.wait_for(lambda steps=steps: self._steps > steps, timeout_s)  # type: ignore[misc]
+            self._news.wait_for(functools.partial(self._stepped, after), timeout_s)
         self._news.wait_for(lambda: not self._links, timeout_s)
         known = {link: client_id for client_id, link in self.clients().items()}
         return [

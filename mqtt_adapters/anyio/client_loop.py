@@ -274,12 +274,12 @@ class ClientLoop:
         assert store is not None
         await to_thread.run_sync(lambda: finish_now(store.apply(batch)))
 
-    def run_commit(self, commit: Coroutine[Any, Any, None]) -> None:
+    def run_commit(self, commit: Coroutine[object, object, None]) -> None:
         """See `ClientHost`."""
         self._idle = anyio.Event()
         self._group.start_soon(self._run_commit, commit)
 
-    async def _run_commit(self, commit: Coroutine[Any, Any, None]) -> None:
+    async def _run_commit(self, commit: Coroutine[object, object, None]) -> None:
         with anyio.CancelScope(shield=True):
             await commit
         self._idle.set()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import anyio
 from anyio.from_thread import BlockingPortal
@@ -97,7 +97,7 @@ class ThreadsafeServer(async_threadsafe.ThreadsafeServer):
         super().__init__(server, server)
         self._portal_of = server
 
-    def call(self, work: Coroutine[Any, Any, T], timeout_s: float | None) -> T:
+    def call(self, work: Coroutine[object, object, T], timeout_s: float | None) -> T:
         """Run `work` in the loop of the server and wait for its result, at most `timeout_s` seconds."""
 
         async def limited() -> T:

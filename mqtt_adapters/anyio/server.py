@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from math import inf
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import anyio
 from anyio import to_thread
@@ -321,11 +321,11 @@ class MqttServer(ServerVerbs):
         assert store is not None
         await to_thread.run_sync(lambda: finish_now(store.apply(batch)))
 
-    def run_commit(self, commit: Coroutine[Any, Any, None]) -> None:
+    def run_commit(self, commit: Coroutine[object, object, None]) -> None:
         """See `DriverHost`."""
         self._tasks.start_soon(self._run_commit, commit)
 
-    async def _run_commit(self, commit: Coroutine[Any, Any, None]) -> None:
+    async def _run_commit(self, commit: Coroutine[object, object, None]) -> None:
         with anyio.CancelScope(shield=True):
             await commit
         self._committed.set()

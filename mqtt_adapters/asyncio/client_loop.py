@@ -226,7 +226,7 @@ class ClientLoop:
 
     # -- the driver's host -------------------------------------------------------------------------------------------
 
-    def run_commit(self, commit: Coroutine[Any, Any, None]) -> None:
+    def run_commit(self, commit: Coroutine[object, object, None]) -> None:
         """See `ClientHost`."""
         self._commit = self.loop.create_task(commit)
         self._commit.add_done_callback(self._commit_done)

@@ -11,7 +11,7 @@ import asyncio
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import CancelledError
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from mqtt_adapters import async_threadsafe
 from mqtt_adapters.async_threadsafe import ThreadsafeSubscription
@@ -64,7 +64,7 @@ class ThreadsafeServer(async_threadsafe.ThreadsafeServer):
         super().__init__(server, server)
         self._loop_of = server
 
-    def call(self, work: Coroutine[Any, Any, T], timeout_s: float | None) -> T:
+    def call(self, work: Coroutine[object, object, T], timeout_s: float | None) -> T:
         """Run `work` in the loop of the server and wait for its result, at most `timeout_s` seconds.
 
         The time runs in the loop: when it is over nothing has been taken, or the result is returned.

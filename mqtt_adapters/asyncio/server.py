@@ -21,7 +21,7 @@ import random
 import threading
 from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from mqtt_adapters.asyncio.link import ServerLink
 from mqtt_adapters.asyncio.listening import Listener, open_listener
@@ -302,7 +302,7 @@ class MqttServer(ServerVerbs):
         if self.running:
             self._timer = self.loop.call_later(max(0.0, deadline - self.now()), self.driver.timer_fired)
 
-    def run_commit(self, commit: Coroutine[Any, Any, None]) -> None:
+    def run_commit(self, commit: Coroutine[object, object, None]) -> None:
         """See `DriverHost`."""
         self._commit = self.loop.create_task(commit)
 

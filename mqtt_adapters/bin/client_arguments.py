@@ -15,7 +15,7 @@ import signal
 import ssl
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from mqtt_adapters.asyncio import Client
 from mqtt_adapters.bin.arguments import EXIT_ERROR, Parser, fail, port_number, say
@@ -252,7 +252,7 @@ def debug(client: Client) -> None:
 # ------------------------------------------------------------------------------------------------------ the way out
 
 
-async def _ending_on_sigterm(work: Coroutine[Any, Any, int]) -> int:
+async def _ending_on_sigterm(work: Coroutine[object, object, int]) -> int:
     """SIGTERM ends the program in order: the server is told, so that it publishes no will."""
     task = asyncio.current_task()
     assert task is not None
@@ -262,7 +262,7 @@ async def _ending_on_sigterm(work: Coroutine[Any, Any, int]) -> int:
     return await work
 
 
-def run_program(program: str, namespace: argparse.Namespace, work: Coroutine[Any, Any, int]) -> int:
+def run_program(program: str, namespace: argparse.Namespace, work: Coroutine[object, object, int]) -> int:
     """Run a program's coroutine; whatever ends it becomes an exit code and at most one line on stderr."""
     what: object
     try:

@@ -305,7 +305,7 @@ class ClientLoop:
 
     # -- the driver's host -------------------------------------------------------------------------------------------
 
-    def run_commit(self, commit: Coroutine[Any, Any, None]) -> None:
+    def run_commit(self, commit: Coroutine[object, object, None]) -> None:
         """See `ClientHost`."""
         finish_now(commit)
 

@@ -425,7 +425,7 @@ class MqttServer(ServerVerbs):
         """See `DriverHost`."""
         self._timer_at = deadline
 
-    def run_commit(self, commit: Coroutine[Any, Any, None]) -> None:
+    def run_commit(self, commit: Coroutine[object, object, None]) -> None:
         """See `DriverHost`."""
         commit.close()
         self.storage_failed(StorageError("this storage needs an event loop; a blocking server has none"))

@@ -247,6 +247,7 @@ class Broker:
         dirty = self._state.dirty
         if not dirty:
             return []
+        # An outbox knows its owner as an object; those of a broker are these two.
         taken: list[ClientHandler | LocalSubscriber] = dirty.copy()  # type: ignore[assignment]
         dirty.clear()
         self._flushed += taken

@@ -18,6 +18,7 @@ from mqtt_core.codec.encode import encode
 from mqtt_core.codec.error import MqttError, ProtocolError, UnsupportedProtocolVersion
 from mqtt_core.codec.packet import AuthPacket, ConnackPacket, ConnectPacket, Will
 from mqtt_core.codec.properties import NO_PROPERTIES, Properties
+from mqtt_core.codec.property_values import PropertyFields
 from mqtt_core.codec.reason_codes import DISCONNECT_BY_SERVER
 from mqtt_core.codec.types import V5, V311, ReasonCode
 from mqtt_core.router.draining import resume
@@ -288,7 +289,7 @@ def _terms(handler: ClientHandler, decision: Accept, assigned: bool) -> Properti
         said["assigned_client_identifier"] = connect.client_id  # [MQTT-3.1.3-7 v5]
     if decision.data is not None:
         said["authentication_data"] = decision.data
-    return Properties(**said)  # type: ignore[arg-type]
+    return Properties(**said)
 
 
 def _attach(handler: ClientHandler, session: Session, connect: ConnectPacket, now: float) -> None:
@@ -331,26 +332,26 @@ def _attach(handler: ClientHandler, session: Session, connect: ConnectPacket, no
     handler.arm()
 
 
-def _abilities(handler: ClientHandler) -> dict[str, object]:
+def _abilities(handler: ClientHandler) -> PropertyFields:
     """What a 5.0 server must state about itself in CONNACK (section 3.2.2.3)."""
     config = handler.config
     connect = handler.connect
     assert connect is not None
-    said: dict[str, object] = {
+    said: PropertyFields = {
         "receive_maximum": config.receive_maximum,
         "maximum_packet_size": config.max_packet_size,
         "topic_alias_maximum": config.topic_alias_maximum,
     }
     if config.maximum_qos < 2:
         said["maximum_qos"] = config.maximum_qos  # [MQTT-3.2.2-9 v5]
-    for name in (
-        "retain_available",
-        "wildcard_subscription_available",
-        "shared_subscription_available",
-        "subscription_identifier_available",
-    ):
-        if not getattr(config, name):
-            said[name] = False
+    if not config.retain_available:
+        said["retain_available"] = False
+    if not config.wildcard_subscription_available:
+        said["wildcard_subscription_available"] = False
+    if not config.shared_subscription_available:
+        said["shared_subscription_available"] = False
+    if not config.subscription_identifier_available:
+        said["subscription_identifier_available"] = False
     if connect.properties.request_response_information and config.response_information:
         said["response_information"] = config.response_information  # [MQTT-3.1.2-28 v5]
     if connect.properties.authentication_method is not None:

@@ -13,7 +13,7 @@ from typing import Final
 from mqtt_core.client.config import ClientConfig
 from mqtt_core.client.events import Event
 from mqtt_core.codec.encode import encode
-from mqtt_core.codec.packet import Packet
+from mqtt_core.codec.packet import AckPacket, AuthPacket, DisconnectPacket, Packet
 from mqtt_core.codec.types import V5
 from mqtt_core.persistence.journal import Journal
 from mqtt_core.session.connection import CLOSED
@@ -191,10 +191,9 @@ def fitting(packet: Packet, version: int, size_max: int) -> bytes:
     frame = encode(packet, version)
     if len(frame) <= size_max:
         return frame
-    properties = getattr(packet, "properties", None)
-    if properties is not None:
+    if isinstance(packet, AckPacket | DisconnectPacket | AuthPacket):
         # [MQTT-3.4.2-2 v5] [MQTT-3.5.2-2 v5] [MQTT-3.14.2-3 v5] [MQTT-3.15.2-2 v5]
         # [MQTT-3.4.2-3 v5] [MQTT-3.5.2-3 v5] [MQTT-3.14.2-4 v5] [MQTT-3.15.2-3 v5]
-        packet.properties = properties.replace(reason_string=None, user_properties=None)  # type: ignore[attr-defined]
+        packet.properties = packet.properties.replace(reason_string=None, user_properties=None)
         frame = encode(packet, version)
     return frame

@@ -87,7 +87,7 @@ class LocalSubscriber:
     ) -> None:
         self.session = session
         self.manual_ack = manual_ack
-        self.owner: Any = None
+        self.owner: Any = None  # of the adapter, whose types the core does not know
         self._host = host
         self._messages: list[LocalMessage] = []
         self._dirty_list = dirty_list

@@ -11,6 +11,7 @@ import subprocess
 import threading
 
 import pytest
+import uvloop
 
 from mqtt_adapters.asyncio import open_connection
 from mqtt_core.codec import (
@@ -26,7 +27,7 @@ LOOPBACK = "127.0.0.1:0"
 
 
 def _loop_factory(name):
-    return pytest.importorskip("uvloop").new_event_loop if name == "uvloop" else None
+    return uvloop.new_event_loop if name == "uvloop" else None
 
 
 def _run(test, loop_name, args, kwargs):

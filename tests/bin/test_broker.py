@@ -171,7 +171,6 @@ def test_a_listener_table_opens_listeners(tmp_path, socket_path):
 
 
 def test_uvloop_serves_when_asked_for():
-    pytest.importorskip("uvloop")
     with broker("--loop", "uvloop") as running, Peer(running.port):
         assert running.end(signal.SIGTERM) == (0, "mqtt-broker: stopped\n", "")
 

@@ -413,7 +413,6 @@ def test_users_and_policy_exclude_each_other():
 def test_tls_and_websocket_by_argument(mqtt_broker_factory, certificates, scheme):
     settings = {}
     if scheme.startswith("ws"):
-        pytest.importorskip("websockets")
         settings["websocket"] = True
     context = None
     if scheme.endswith("s") and scheme != "ws":

@@ -159,7 +159,6 @@ def test_after():
 
 def test_the_example_suite_passes_on_two_workers_at_once(tmp_path):
     """docs/examples/test_thermostat.py."""
-    pytest.importorskip("xdist")
     shutil.copy(EXAMPLE, tmp_path)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")  # away from the settings of this project
     arguments = ["-q", "-p", "xdist", "-n", "2", "-p", PLUGIN]

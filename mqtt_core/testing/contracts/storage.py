@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import Coroutine
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol
+from typing import Protocol
 
 from mqtt_core.codec import Properties
 from mqtt_core.codec.properties import NO_PROPERTIES
@@ -63,7 +63,7 @@ class StorageBench(Protocol):
         ...
 
 
-def _run(test: Coroutine[Any, Any, None]) -> None:
+def _run(test: Coroutine[object, object, None]) -> None:
     asyncio.run(test)
 
 

@@ -7,7 +7,7 @@ reports the commit when its time has come. The storage is a coroutine that says 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Protocol
 
 from mqtt_core.codec.error import StorageError
 from mqtt_core.persistence import Batch
@@ -61,7 +61,7 @@ class Committer:
         self.storage = storage
         self._committed = committed
         self._failed = failed
-        self._coroutine: Coroutine[Any, Any, None] | None = None
+        self._coroutine: Coroutine[float, None, None] | None = None
         self._number = 0
         self._dead = False
         self.commits = 0
@@ -88,7 +88,7 @@ class Committer:
             assert self._coroutine is not None
             self._go_on(self._coroutine, True)
 
-    def _go_on(self, coroutine: Coroutine[Any, Any, None], later: bool) -> None:
+    def _go_on(self, coroutine: Coroutine[float, None, None], later: bool) -> None:
         try:
             seconds = coroutine.send(None)
         except StopIteration:

@@ -14,6 +14,7 @@ from mqtt_core.testing.simulation.links import Link
 
 if TYPE_CHECKING:
     from mqtt_core.testing.simulation.client import Client
+    from mqtt_core.testing.simulation.server import ServerEnd
     from mqtt_core.testing.simulation.world import World
 
 __all__ = ["Faults"]
@@ -91,7 +92,7 @@ class Faults:
         link.cut()
         now = self.world.schedule.now
         self.world.schedule.at(now + self.rng.random() * 0.1, self.world.tell_lost, link)
-        self.world.schedule.at(now + self.rng.random() * 0.1, self._tell_server, client.server_end)
+        self.world.schedule.at(now + self.rng.random() * 0.1, _tell_server, client.server_end)
 
     def _half_open(self) -> None:
         """A connection breaks and one end does not notice."""
@@ -105,11 +106,7 @@ class Faults:
             self.world.tell_lost(link)
         else:
             self._note(client.name, "half-open at the client")
-            self._tell_server(client.server_end)
-
-    @staticmethod
-    def _tell_server(end: object) -> None:
-        end.lost()  # type: ignore[attr-defined]
+            _tell_server(client.server_end)
 
     def _stall(self) -> None:
         link = self._client().link
@@ -176,3 +173,8 @@ class Faults:
             self._note(client.name, "connection replaced")
             link.cut()
             self.world.tell_lost(link)
+
+
+def _tell_server(end: ServerEnd | None) -> None:
+    if end is not None:
+        end.lost()

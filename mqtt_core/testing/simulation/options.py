@@ -159,5 +159,5 @@ def parse_change(options: Options, text: str) -> Options:
                 new = {"True": True, "False": False}[value] if value in {"True", "False"} else bool(int(value))
             elif not isinstance(now, str):
                 new = type(now)(value)
-            return replace(options, **{name: new})  # type: ignore[arg-type]
+            return replace(options, **{name: new})  # type: ignore[arg-type]  # `new` is of the type of `now`
     raise ValueError(f"no option {name!r}")

@@ -229,5 +229,5 @@ def _broker_config(options: Options) -> BrokerConfig:
         session_expiry_v311_s=options.session_expiry_s,
         topic_alias_maximum=options.topic_alias_maximum,
         outbound_topic_alias_max=options.topic_alias_maximum,
-        **changed,  # type: ignore[arg-type]
+        **changed,  # type: ignore[arg-type]  # the fields of these names are numbers
     )

@@ -4,7 +4,7 @@
         with Thermometer(mqtt_broker.host, mqtt_broker.port):
             mqtt_broker.expect("room/+/temperature", "21.5")
 
-`mqtt_broker` is a `mqtt_adapters.testing_broker.MqttTestBroker` with no settings; `mqtt_broker_factory` makes any
+`mqtt_broker` is a `mqtt_adapters.testing.broker.MqttTestBroker` with no settings; `mqtt_broker_factory` makes any
 number of them, with users, TLS, a store. Both stop their brokers after the test, within two seconds each, and fail the
 test when a client or a thread was left behind. Installing the package is enough for pytest to find them (entry point
 `mqtt`, group `pytest11`).
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from mqtt_adapters.testing_broker import MqttTestBroker
+    from mqtt_adapters.testing.broker import MqttTestBroker
 
 __all__ = ["mqtt_broker", "mqtt_broker_factory"]
 
@@ -29,7 +29,7 @@ __all__ = ["mqtt_broker", "mqtt_broker_factory"]
 @pytest.fixture
 def mqtt_broker_factory() -> Iterator[Callable[..., MqttTestBroker]]:
     """A function that starts a broker; its arguments are those of `MqttTestBroker`."""
-    from mqtt_adapters.testing_broker import MqttTestBroker  # noqa: PLC0415 - see the law
+    from mqtt_adapters.testing.broker import MqttTestBroker  # noqa: PLC0415 - see the law
 
     brokers: list[MqttTestBroker] = []
 

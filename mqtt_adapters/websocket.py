@@ -21,7 +21,7 @@ from websockets.server import ServerProtocol
 from websockets.typing import Origin, Subprotocol
 from websockets.uri import parse_uri
 
-from mqtt_adapters.client_settings import ClientSettings
+from mqtt_adapters.client.settings import ClientSettings
 from mqtt_adapters.config import ListenerConfig
 
 _SILENT: Final = logging.getLogger("mqtt_adapters.websocket")

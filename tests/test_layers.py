@@ -26,6 +26,15 @@ LAYERS: list[tuple[str, ...]] = [
     ("mqtt_core.router",),
     ("mqtt_core.client", "mqtt_core.broker"),
     ("mqtt_core.testing",),
+    tuple(
+        f"mqtt_adapters.{name}" for name in ("clock", "committing", "config", "errors", "parts", "payload", "waiter")
+    ),
+    tuple(f"mqtt_adapters.{name}" for name in ("driver", "storage", "users")),
+    ("mqtt_adapters.client", "mqtt_adapters.server"),
+    ("mqtt_adapters.websocket",),
+    ("mqtt_adapters.asyncio", "mqtt_adapters.anyio", "mqtt_adapters.blocking"),
+    ("mqtt_adapters.memory", "mqtt_adapters.testing"),
+    ("mqtt_adapters.bin", "mqtt_adapters.pytest_plugin"),
     ("mqtt_adapters",),
 ]
 FORBIDDEN = {

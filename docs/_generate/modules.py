@@ -30,7 +30,7 @@ CORE = (
     "client",
     "testing",
 )
-ADAPTERS = ("asyncio", "anyio", "blocking", "storage", "bin")
+ADAPTERS = ("config", "client", "server", "storage", "asyncio", "anyio", "blocking", "testing", "bin")
 PACKAGES = (*(f"mqtt_core.{name}" for name in CORE), "mqtt_adapters", *(f"mqtt_adapters.{name}" for name in ADAPTERS))
 TESTS: dict[str, tuple[str, ...]] = {
     **{f"mqtt_core.{name}": (f"tests/{name}",) for name in CORE},
@@ -40,14 +40,18 @@ TESTS: dict[str, tuple[str, ...]] = {
     "mqtt_adapters": ("tests/adapters", "tests/pytest_plugin", "tests/interop"),
     **{f"mqtt_adapters.{name}": ("tests/adapters", "tests/interop") for name in ("asyncio", "anyio", "blocking")},
     "mqtt_adapters.storage": ("tests/adapters/test_sqlite_store.py", "tests/durability"),
+    "mqtt_adapters.config": ("tests/adapters/test_config.py",),
+    "mqtt_adapters.client": ("tests/adapters/client",),
+    "mqtt_adapters.server": ("tests/adapters/contract", "tests/adapters/test_peer.py"),
+    "mqtt_adapters.testing": ("tests/pytest_plugin",),
     "mqtt_adapters.bin": ("tests/bin",),
 }
 """Where the tests of a package are; a place may test several."""
 DOORS = {
-    "mqtt_adapters": tuple(
-        f"mqtt_adapters.{name}"
-        for name in ("config", "client_settings", "errors", "peer", "users", "driver", "server_verbs", "testing_broker")
-    ),
+    "mqtt_adapters": tuple(f"mqtt_adapters.{name}" for name in ("errors", "users", "driver", "committing", "memory")),
+    "mqtt_adapters.client": tuple(f"mqtt_adapters.client.{name}" for name in ("settings", "driver", "streams", "url")),
+    "mqtt_adapters.server": tuple(f"mqtt_adapters.server.{name}" for name in ("verbs", "peer", "listening")),
+    "mqtt_adapters.testing": ("mqtt_adapters.testing.broker",),
     "mqtt_core.testing": tuple(
         f"mqtt_core.testing.{name}" for name in ("contracts", "machines", "simulation", "strategies")
     ),

@@ -14,7 +14,7 @@ except ModuleNotFoundError as error:
 from mqtt_adapters.anyio.client import Client
 from mqtt_adapters.anyio.local import Subscription
 from mqtt_adapters.anyio.server import MqttServer
-from mqtt_adapters.async_streams import MessageStream
+from mqtt_adapters.client.async_streams import MessageStream
 from mqtt_adapters.config import ConfigError, ListenerConfig, ServerConfig
 
 __all__ = [

@@ -18,8 +18,8 @@ from typing import Self, Unpack
 from mqtt_adapters.anyio.client_link import Connector
 from mqtt_adapters.anyio.client_loop import ClientLoop
 from mqtt_adapters.anyio.waiting import TaskWaiter
-from mqtt_adapters.async_client import SENT, AsyncClient
-from mqtt_adapters.client_settings import ClientOptions, make_settings
+from mqtt_adapters.client.async_client import SENT, AsyncClient
+from mqtt_adapters.client.settings import ClientOptions, make_settings
 from mqtt_adapters.payload import Payload
 from mqtt_core.codec import NO_PROPERTIES, Properties
 

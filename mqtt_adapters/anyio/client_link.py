@@ -14,7 +14,7 @@ import anyio
 from anyio.abc import ByteStream
 from anyio.streams.tls import TLSStream
 
-from mqtt_adapters.client_settings import ClientSettings
+from mqtt_adapters.client.settings import ClientSettings
 
 if TYPE_CHECKING:
     from mqtt_adapters.websocket import WebSocketLayer

@@ -18,9 +18,9 @@ from anyio.abc import TaskGroup
 
 from mqtt_adapters.anyio.client_link import ClientLink, Connector, open_link
 from mqtt_adapters.anyio.waiting import TaskWaiter
-from mqtt_adapters.client_driver import FLUSH_BYTES, ClientDriver
-from mqtt_adapters.client_settings import ClientSettings
-from mqtt_adapters.client_verbs import finish_now
+from mqtt_adapters.client.driver import FLUSH_BYTES, ClientDriver
+from mqtt_adapters.client.settings import ClientSettings
+from mqtt_adapters.client.verbs import finish_now
 from mqtt_adapters.errors import ClientClosed, ConnectError, connect_error
 from mqtt_core.persistence import Batch, load
 

@@ -16,9 +16,17 @@ from anyio.streams.tls import TLSAttribute, TLSStream
 
 from mqtt_adapters.anyio.server_link import GONE
 from mqtt_adapters.config import ListenerConfig
-from mqtt_adapters.listening import addresses, bind_tcp, bind_unix, check_listener, port_of, tell_errors, unlink_socket
-from mqtt_adapters.peer import Peer, certificate_of, peer_of
-from mqtt_adapters.proxy import ProxyNetworks, ProxyReader
+from mqtt_adapters.server.listening import (
+    addresses,
+    bind_tcp,
+    bind_unix,
+    check_listener,
+    port_of,
+    tell_errors,
+    unlink_socket,
+)
+from mqtt_adapters.server.peer import Peer, certificate_of, peer_of
+from mqtt_adapters.server.proxy import ProxyNetworks, ProxyReader
 
 __all__ = ["Listener", "open_listener"]
 

@@ -1,6 +1,6 @@
 """The host's own messages and verbs on the anyio server, for its event loop and for other threads.
 
-Laws: see `mqtt_adapters.server_verbs`. Other threads come in through the server's own blocking portal; a call that is
+Laws: see `mqtt_adapters.server.verbs`. Other threads come in through the server's own blocking portal; a call that is
 under way when the server stops ends with it.
 """
 
@@ -13,9 +13,9 @@ from typing import TypeVar
 import anyio
 from anyio.from_thread import BlockingPortal
 
-from mqtt_adapters import async_threadsafe
 from mqtt_adapters.anyio.waiting import TaskWaiter
-from mqtt_adapters.server_verbs import HostSubscription, HostVerbs, ServerStoppedError
+from mqtt_adapters.server import async_threadsafe
+from mqtt_adapters.server.verbs import HostSubscription, HostVerbs, ServerStoppedError
 from mqtt_core.router.local import LocalMessage, LocalSubscriber
 
 __all__ = ["ServerVerbs", "Subscription", "ThreadsafeServer"]

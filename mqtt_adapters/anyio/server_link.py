@@ -14,7 +14,7 @@ from anyio.abc import ByteStream
 from anyio.streams.tls import TLSStream
 
 from mqtt_adapters.driver import Link
-from mqtt_adapters.peer import Peer
+from mqtt_adapters.server.peer import Peer
 
 if TYPE_CHECKING:
     from mqtt_adapters.anyio.server import MqttServer

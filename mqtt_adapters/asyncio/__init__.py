@@ -7,11 +7,11 @@ the protocol says is said in `mqtt_core`.
 
 from __future__ import annotations
 
-from mqtt_adapters.async_streams import MessageStream
 from mqtt_adapters.asyncio.client import Client
 from mqtt_adapters.asyncio.connection import Connection, open_connection
 from mqtt_adapters.asyncio.local import Subscription, ThreadsafeServer
 from mqtt_adapters.asyncio.server import MqttServer
+from mqtt_adapters.client.async_streams import MessageStream
 from mqtt_adapters.config import ConfigError, ListenerConfig, ServerConfig
 
 __all__ = [

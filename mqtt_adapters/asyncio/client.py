@@ -16,10 +16,10 @@ import asyncio
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from mqtt_adapters.async_client import SENT, AsyncClient
 from mqtt_adapters.asyncio.client_link import Connector
 from mqtt_adapters.asyncio.client_loop import ClientLoop
-from mqtt_adapters.client_settings import ClientOptions, make_settings
+from mqtt_adapters.client.async_client import SENT, AsyncClient
+from mqtt_adapters.client.settings import ClientOptions, make_settings
 from mqtt_adapters.payload import Payload
 from mqtt_core.client import PublishCompleted
 from mqtt_core.codec import NO_PROPERTIES, Properties

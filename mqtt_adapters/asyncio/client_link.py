@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
 
-from mqtt_adapters.client_settings import ClientSettings
+from mqtt_adapters.client.settings import ClientSettings
 
 if TYPE_CHECKING:
     from mqtt_adapters.asyncio.client_loop import ClientLoop

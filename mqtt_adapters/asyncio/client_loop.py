@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Coroutine
 from typing import Any
 
 from mqtt_adapters.asyncio.client_link import ClientLink, Connector, open_transport
-from mqtt_adapters.client_driver import FLUSH_BYTES, ClientDriver
-from mqtt_adapters.client_settings import ClientSettings
+from mqtt_adapters.client.driver import FLUSH_BYTES, ClientDriver
+from mqtt_adapters.client.settings import ClientSettings
 from mqtt_adapters.errors import ClientClosed, ConnectError, OperationTimeout, connect_error
 from mqtt_core.persistence import load
 

@@ -17,7 +17,7 @@ import contextlib
 from typing import TYPE_CHECKING, cast
 
 from mqtt_adapters.driver import Link
-from mqtt_adapters.peer import Peer, certificate_of, peer_of
+from mqtt_adapters.server.peer import Peer, certificate_of, peer_of
 
 if TYPE_CHECKING:
     from mqtt_adapters.asyncio.server import MqttServer

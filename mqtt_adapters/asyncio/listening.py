@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Final
 
 from mqtt_adapters.config import ListenerConfig
-from mqtt_adapters.listening import (
+from mqtt_adapters.server.listening import (
     addresses,
     bind_tcp,
     bind_unix,
@@ -24,8 +24,8 @@ from mqtt_adapters.listening import (
     tell_errors,
     unlink_socket,
 )
-from mqtt_adapters.peer import Peer
-from mqtt_adapters.proxy import ProxyNetworks, ProxyReader
+from mqtt_adapters.server.peer import Peer
+from mqtt_adapters.server.proxy import ProxyNetworks, ProxyReader
 
 __all__ = ["Listener", "open_listener"]
 

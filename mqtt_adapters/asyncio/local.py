@@ -13,9 +13,9 @@ from collections.abc import Coroutine
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, TypeVar
 
-from mqtt_adapters import async_threadsafe
-from mqtt_adapters.async_threadsafe import ThreadsafeSubscription
-from mqtt_adapters.server_verbs import HostSubscription, HostVerbs, ServerStoppedError
+from mqtt_adapters.server import async_threadsafe
+from mqtt_adapters.server.async_threadsafe import ThreadsafeSubscription
+from mqtt_adapters.server.verbs import HostSubscription, HostVerbs, ServerStoppedError
 from mqtt_core.router.local import LocalMessage, LocalSubscriber
 
 if TYPE_CHECKING:

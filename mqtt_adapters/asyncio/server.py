@@ -30,8 +30,8 @@ from mqtt_adapters.clock import epoch_clock
 from mqtt_adapters.config import ListenerConfig, ServerConfig
 from mqtt_adapters.driver import BrokerDriver
 from mqtt_adapters.parts import check_policy, check_store
-from mqtt_adapters.peer import Peer
-from mqtt_adapters.server_verbs import stop_signals, storage_error
+from mqtt_adapters.server.peer import Peer
+from mqtt_adapters.server.verbs import stop_signals, storage_error
 from mqtt_core.broker import Broker, Event, Policy
 from mqtt_core.codec import StorageError
 from mqtt_core.persistence import Journal, Progress, Snapshot, Storage, load

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 
 from mqtt_adapters.asyncio.local import Subscription, ThreadsafeServer
-from mqtt_adapters.server_verbs import HostVerbs
+from mqtt_adapters.server.verbs import HostVerbs
 
 __all__ = ["ServerVerbs"]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mqtt_adapters.asyncio.link import ServerLink
 from mqtt_adapters.config import ListenerConfig
-from mqtt_adapters.peer import Peer
+from mqtt_adapters.server.peer import Peer
 from mqtt_adapters.websocket import ServerLayer
 
 if TYPE_CHECKING:

@@ -20,10 +20,10 @@ from typing import Final, cast
 from mqtt_adapters.asyncio import Client
 from mqtt_adapters.bin.arguments import EXIT_ERROR, Parser, fail, port_number, say
 from mqtt_adapters.bin.property_flags import PropertyFlags, add_property_flag
-from mqtt_adapters.client_settings import ClientOptions
+from mqtt_adapters.client.settings import ClientOptions
+from mqtt_adapters.client.url import parse_address
 from mqtt_adapters.config import no_password, why_unusable
 from mqtt_adapters.errors import ConnectRefused, reason_name
-from mqtt_adapters.url import parse_address
 from mqtt_core.client import Event
 from mqtt_core.codec import V5, V311, MqttError, ReasonCode, Will
 

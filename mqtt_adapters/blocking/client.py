@@ -24,16 +24,16 @@ from mqtt_adapters.blocking.client_link import Connector
 from mqtt_adapters.blocking.client_loop import ClientLoop
 from mqtt_adapters.blocking.client_streams import MessageStream
 from mqtt_adapters.blocking.waiting import Publication, ThreadWaiter
-from mqtt_adapters.client_driver import FLUSH_BYTES, granted, unsubscribed
-from mqtt_adapters.client_settings import ClientOptions, make_settings
-from mqtt_adapters.client_verbs import (
+from mqtt_adapters.client.driver import FLUSH_BYTES, granted, unsubscribed
+from mqtt_adapters.client.settings import ClientOptions, make_settings
+from mqtt_adapters.client.streams import BUFFER_BYTES, BUFFER_MESSAGES, Overflow
+from mqtt_adapters.client.verbs import (
     Answers,
     SubscribeOptions,
     response_properties,
     subscribe_filters,
 )
 from mqtt_adapters.payload import Payload, payload_bytes
-from mqtt_adapters.streams import BUFFER_BYTES, BUFFER_MESSAGES, Overflow
 from mqtt_core.client import Event, MessageReceived, PublishCompleted
 from mqtt_core.codec import NO_PROPERTIES, LocalProtocolError, Properties, SubscribeFilter
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
-from mqtt_adapters.client_settings import ClientSettings
+from mqtt_adapters.client.settings import ClientSettings
 
 if TYPE_CHECKING:
     from mqtt_adapters.websocket import WebSocketLayer

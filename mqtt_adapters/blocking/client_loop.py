@@ -17,9 +17,9 @@ from typing import Any, Final
 
 from mqtt_adapters.blocking.client_link import ClientLink, Connector, open_link
 from mqtt_adapters.blocking.waiting import ThreadWaiter
-from mqtt_adapters.client_driver import FLUSH_BYTES, ClientDriver
-from mqtt_adapters.client_settings import ClientSettings
-from mqtt_adapters.client_verbs import finish_now
+from mqtt_adapters.client.driver import FLUSH_BYTES, ClientDriver
+from mqtt_adapters.client.settings import ClientSettings
+from mqtt_adapters.client.verbs import finish_now
 from mqtt_adapters.errors import ClientClosed, ConnectError, OperationTimeout, connect_error
 from mqtt_core.codec import LocalProtocolError
 from mqtt_core.persistence import load

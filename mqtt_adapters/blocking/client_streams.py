@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from mqtt_adapters.blocking.waiting import ThreadWaiter
+from mqtt_adapters.client.streams import MessageBuffer
 from mqtt_adapters.errors import OperationTimeout
-from mqtt_adapters.streams import MessageBuffer
 from mqtt_core.client import MessageReceived
 
 if TYPE_CHECKING:

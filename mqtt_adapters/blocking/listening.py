@@ -9,8 +9,16 @@ from __future__ import annotations
 import socket
 
 from mqtt_adapters.config import ListenerConfig
-from mqtt_adapters.listening import addresses, bind_tcp, bind_unix, check_listener, port_of, tell_errors, unlink_socket
-from mqtt_adapters.proxy import ProxyNetworks
+from mqtt_adapters.server.listening import (
+    addresses,
+    bind_tcp,
+    bind_unix,
+    check_listener,
+    port_of,
+    tell_errors,
+    unlink_socket,
+)
+from mqtt_adapters.server.proxy import ProxyNetworks
 
 __all__ = ["Listener", "open_listener"]
 

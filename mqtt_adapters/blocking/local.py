@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mqtt_adapters.server_verbs import HostSubscription
+from mqtt_adapters.server.verbs import HostSubscription
 from mqtt_core.router.local import LocalMessage, LocalSubscriber
 
 if TYPE_CHECKING:

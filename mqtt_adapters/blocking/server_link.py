@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 from mqtt_adapters.blocking.client_link import NOT_NOW, Transport, send_what_fits
 from mqtt_adapters.driver import Link
-from mqtt_adapters.peer import Peer, certificate_of, peer_of
-from mqtt_adapters.proxy import ProxyReader
+from mqtt_adapters.server.peer import Peer, certificate_of, peer_of
+from mqtt_adapters.server.proxy import ProxyReader
 
 if TYPE_CHECKING:
     from mqtt_adapters.blocking.listening import Listener

@@ -12,7 +12,7 @@ from typing import Self
 
 from mqtt_adapters.blocking.local import Subscription
 from mqtt_adapters.payload import Payload
-from mqtt_adapters.server_verbs import HostVerbs
+from mqtt_adapters.server.verbs import HostVerbs
 from mqtt_core.broker import ClientHandler, Decision
 from mqtt_core.codec import NO_PROPERTIES, Properties, ReasonCode
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from mqtt_adapters.client_driver import published
+from mqtt_adapters.client.driver import published
 from mqtt_core.client import PublishCompleted
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import struct
 import pytest
 
 from mqtt_adapters.asyncio import ConfigError, MqttServer, ServerConfig, open_connection
-from mqtt_adapters.peer import Peer
-from mqtt_adapters.proxy import HEADER_BYTES_MAX, SIGNATURE, ProxyError, ProxyReader
+from mqtt_adapters.server.peer import Peer
+from mqtt_adapters.server.proxy import HEADER_BYTES_MAX, SIGNATURE, ProxyError, ProxyReader
 from mqtt_core.broker import Accept, Refuse
 from mqtt_core.codec import ConnackPacket, ConnectPacket, encode
 from tests.adapters.kit import LOOPBACK, every_loop_test

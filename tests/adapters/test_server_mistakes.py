@@ -13,7 +13,7 @@ import mqtt_adapters.anyio
 import mqtt_adapters.asyncio
 import mqtt_adapters.blocking
 from mqtt_adapters.config import ConfigError, ServerConfig
-from mqtt_adapters.server_verbs import ServerStoppedError
+from mqtt_adapters.server.verbs import ServerStoppedError
 from mqtt_core.codec import StorageError
 from mqtt_core.persistence import MemoryStore
 

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from mqtt_adapters.server_verbs import stop_signals
+from mqtt_adapters.server.verbs import stop_signals
 from mqtt_core import __version__
 from mqtt_core.codec import ConnackPacket, ConnectPacket, DisconnectPacket, MqttCodec, PublishPacket, ReasonCode
 from tests.bin.kit import broker, run

@@ -40,9 +40,9 @@ DOORS = (
     *(f"mqtt_adapters.{name}" for name in ("asyncio", "anyio", "blocking", "storage", "config", "errors", "memory")),
     *(
         f"mqtt_adapters.{name}"
-        for name in ("peer", "url", "users", "client_settings", "committing", "driver", "testing_broker")
+        for name in ("server.peer", "client.url", "users", "client.settings", "committing", "driver", "testing.broker")
     ),
-    *(f"mqtt_adapters.{name}" for name in ("server_verbs", "client_verbs", "payload", "pytest_plugin")),
+    *(f"mqtt_adapters.{name}" for name in ("server.verbs", "client.verbs", "payload", "pytest_plugin")),
 )
 CONFIGURATIONS = ("Config", "Settings")
 SILENT = {"AssertionError", "NotImplementedError", "StopIteration", "StopAsyncIteration", "KeyboardInterrupt"}

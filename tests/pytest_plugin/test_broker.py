@@ -10,10 +10,10 @@ import threading
 import pytest
 
 import mqtt_adapters.asyncio
-from mqtt_adapters import testing_broker
 from mqtt_adapters.blocking import Client
 from mqtt_adapters.errors import ConnectRefused
-from mqtt_adapters.testing_broker import MqttTestBroker
+from mqtt_adapters.testing import broker as testing_broker
+from mqtt_adapters.testing.broker import MqttTestBroker
 from mqtt_core.broker import Accept
 from mqtt_core.codec import V5, ConnectPacket, Properties, Will, encode
 from mqtt_core.persistence import MemoryStore

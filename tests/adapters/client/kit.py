@@ -23,7 +23,7 @@ import mqtt_adapters.anyio
 import mqtt_adapters.asyncio
 import mqtt_adapters.blocking
 from mqtt_adapters.asyncio import MqttServer, ServerConfig
-from mqtt_adapters.client_verbs import finish_now
+from mqtt_adapters.client.verbs import finish_now
 
 MOSQUITTO = "/usr/sbin/mosquitto"
 

@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 
+from mqtt_adapters.client.streams import Overflow
 from mqtt_adapters.errors import (
     ClientClosed,
     ConnectError,
@@ -14,7 +15,6 @@ from mqtt_adapters.errors import (
     StreamOverflow,
     SubscribeError,
 )
-from mqtt_adapters.streams import Overflow
 from mqtt_core.client import Connected, Disconnected, SessionLost
 from mqtt_core.codec import LocalProtocolError, Properties, ReasonCode, SubscribeFilter, Will
 from tests.adapters.client.kit import OwnBroker, Proxy, contract, free_port, take

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
+from mqtt_adapters.client.url import parse_address
 from mqtt_adapters.errors import ClientError, ConnectError, ConnectRefused
-from mqtt_adapters.url import parse_address
 from mqtt_core.broker import Refuse
 from mqtt_core.codec import ReasonCode
 from tests.adapters.client.conftest import StrictPolicy

@@ -6,10 +6,10 @@ import ssl
 
 import pytest
 
-from mqtt_adapters.client_settings import make_settings
+from mqtt_adapters.client.settings import make_settings
+from mqtt_adapters.client.streams import MessageBuffer, Overflow, Routes
+from mqtt_adapters.client.url import Address, parse_address
 from mqtt_adapters.errors import ClientError, ConnectRefused, OperationTimeout, StreamOverflow, SubscribeError
-from mqtt_adapters.streams import MessageBuffer, Overflow, Routes
-from mqtt_adapters.url import Address, parse_address
 from mqtt_core.client import MessageReceived, OfflinePolicy
 from mqtt_core.codec import InvalidTopicFilter, LocalProtocolError, MqttError, Properties
 from mqtt_core.persistence import MemoryStore

@@ -27,8 +27,8 @@ from typing import Any, Final, TypeVar
 from mqtt_adapters.config import ServerConfig, nearest
 from mqtt_adapters.config import settings as config_settings
 from mqtt_adapters.payload import Payload
-from mqtt_adapters.testing_record import Received, Record, check_observable
-from mqtt_adapters.testing_server import FaultyServer, GatePolicy, VirtualClock
+from mqtt_adapters.testing.record import Received, Record, check_observable
+from mqtt_adapters.testing.server import FaultyServer, GatePolicy, VirtualClock
 from mqtt_core.broker import LocalMessage, Policy
 from mqtt_core.codec import NO_PROPERTIES, Properties, ReasonCode
 from mqtt_core.persistence import MemoryStore, Storage

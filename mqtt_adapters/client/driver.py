@@ -15,7 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol
 
-from mqtt_adapters.client_settings import ClientSettings
+from mqtt_adapters.client.settings import ClientSettings
+from mqtt_adapters.client.streams import MessageBuffer, Overflow, Routes
 from mqtt_adapters.committing import Committing
 from mqtt_adapters.errors import (
     ClientClosed,
@@ -29,7 +30,7 @@ from mqtt_adapters.errors import (
     UnsubscribeError,
     reason_name,
 )
-from mqtt_adapters.streams import MessageBuffer, Overflow, Routes, Waiter
+from mqtt_adapters.waiter import Waiter
 from mqtt_core.client import (
     AuthChallenge,
     Connected,

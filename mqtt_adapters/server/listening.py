@@ -16,8 +16,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final, Protocol
 
 from mqtt_adapters.config import ConfigError, ListenerConfig
-from mqtt_adapters.proxy import ProxyNetworks
-from mqtt_adapters.url import check_websocket
+from mqtt_adapters.parts import check_websocket
+from mqtt_adapters.server.proxy import ProxyNetworks
 
 __all__ = [
     "Listening",

@@ -1,7 +1,7 @@
 """What a broker under test was sent, and what to tell when something else was expected.
 
 Law: each message answers one `take`, so that a test can expect the same thing twice and mean two messages. Nothing here
-waits or locks; `testing_broker` does.
+waits or locks; `mqtt_adapters.testing.broker` does.
 """
 
 from __future__ import annotations

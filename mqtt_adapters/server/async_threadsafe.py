@@ -10,7 +10,7 @@ from collections.abc import Coroutine, Iterator
 from typing import Protocol, TypeVar
 
 from mqtt_adapters.payload import Payload
-from mqtt_adapters.server_verbs import HostVerbs, ServerStoppedError
+from mqtt_adapters.server.verbs import HostVerbs, ServerStoppedError
 from mqtt_core.codec import NO_PROPERTIES, Properties, ReasonCode
 from mqtt_core.router.local import LocalMessage
 

@@ -11,12 +11,11 @@ a fragment is refused, since nobody would act on it.
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-__all__ = ["DEFAULT_PORTS", "Address", "check_websocket", "parse_address"]
+__all__ = ["DEFAULT_PORTS", "Address", "parse_address"]
 
 DEFAULT_PORTS: Final = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 _ALIASES: Final = {"tcp": "mqtt", "ssl": "mqtts", "tls": "mqtts"}
@@ -95,9 +94,3 @@ def parse_address(host: str, port: int | None = None, *, tls: bool = False) -> A
         None if parts.username is None else unquote(parts.username),
         None if parts.password is None else unquote(parts.password),
     )
-
-
-def check_websocket() -> None:
-    """See that WebSockets can be spoken here. Raises ValueError, which says what to install, if not."""
-    if importlib.util.find_spec("websockets") is None:
-        raise ValueError("the package websockets is not installed (pip install 'mqtt-core[ws]')")

@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypedDict
 
+from mqtt_adapters.client.streams import BUFFER_BYTES, BUFFER_MESSAGES, Overflow
+from mqtt_adapters.client.url import Address, parse_address
 from mqtt_adapters.clock import epoch_clock
 from mqtt_adapters.config import nearest
-from mqtt_adapters.parts import check_store
-from mqtt_adapters.streams import BUFFER_BYTES, BUFFER_MESSAGES, Overflow
-from mqtt_adapters.url import Address, check_websocket, parse_address
+from mqtt_adapters.parts import check_store, check_websocket
 from mqtt_core.client import ClientConfig, OfflinePolicy
 from mqtt_core.client.backoff import Rng
 from mqtt_core.codec import NO_PROPERTIES, DisconnectPacket, LocalProtocolError, Properties, Will, encode

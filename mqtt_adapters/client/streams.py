@@ -13,13 +13,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
-from typing import Final, Protocol
+from typing import Final
 
 from mqtt_adapters.errors import StreamOverflow
+from mqtt_adapters.waiter import Waiter
 from mqtt_core.client import MessageReceived
 from mqtt_core.topic_matcher import TopicFilter
 
-__all__ = ["BUFFER_BYTES", "BUFFER_MESSAGES", "MessageBuffer", "Overflow", "Routes", "Waiter"]
+__all__ = ["BUFFER_BYTES", "BUFFER_MESSAGES", "MessageBuffer", "Overflow", "Routes"]
 
 BUFFER_MESSAGES: Final = 10_000
 BUFFER_BYTES: Final = 16 * 1024 * 1024
@@ -41,22 +42,6 @@ class Overflow(Enum):
     DROP_OLDEST = "drop oldest"
     DROP_NEWEST = "drop newest"
     RAISE = "raise"
-
-
-class Waiter(Protocol):
-    """Something one side waits on and the other side finishes; an asyncio.Future is one."""
-
-    def done(self) -> bool:
-        """It was finished or given up."""
-        ...
-
-    def set_result(self, result: object, /) -> None:
-        """Finish it."""
-        ...
-
-    def set_exception(self, exception: BaseException, /) -> None:
-        """Finish it with an error."""
-        ...
 
 
 class MessageBuffer:

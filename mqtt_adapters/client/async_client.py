@@ -9,17 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, Protocol, TypeVar, Unpack, cast, overload
 
-from mqtt_adapters.async_streams import MessageStream
-from mqtt_adapters.client_driver import FLUSH_BYTES, ClientDriver, granted, published, unsubscribed
-from mqtt_adapters.client_settings import ClientSettings
-from mqtt_adapters.client_verbs import (
+from mqtt_adapters.client.async_streams import MessageStream
+from mqtt_adapters.client.driver import FLUSH_BYTES, ClientDriver, granted, published, unsubscribed
+from mqtt_adapters.client.settings import ClientSettings
+from mqtt_adapters.client.streams import BUFFER_BYTES, BUFFER_MESSAGES, Overflow
+from mqtt_adapters.client.verbs import (
     Answers,
     SubscribeOptions,
     response_properties,
     subscribe_filters,
 )
 from mqtt_adapters.payload import Payload, payload_bytes
-from mqtt_adapters.streams import BUFFER_BYTES, BUFFER_MESSAGES, Overflow, Waiter
+from mqtt_adapters.waiter import Waiter
 from mqtt_core.client import Event, MessageReceived, PublishCompleted
 from mqtt_core.codec import NO_PROPERTIES, Properties, SubscribeFilter
 

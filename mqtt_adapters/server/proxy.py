@@ -15,7 +15,7 @@ import struct
 from typing import Final
 
 from mqtt_adapters.config import ConfigError
-from mqtt_adapters.peer import Peer, peer_of
+from mqtt_adapters.server.peer import Peer, peer_of
 
 __all__ = ["ProxyError", "ProxyNetworks", "ProxyReader"]
 

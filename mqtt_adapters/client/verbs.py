@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Coroutine, Sequence
 from typing import TypedDict, TypeVar, cast
 
-from mqtt_adapters.client_driver import ClientDriver
-from mqtt_adapters.streams import Waiter
+from mqtt_adapters.client.driver import ClientDriver
+from mqtt_adapters.waiter import Waiter
 from mqtt_core.client import MessageReceived
 from mqtt_core.codec import V5, LocalProtocolError, Properties, SubscribeFilter
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from mqtt_adapters.streams import MessageBuffer
+from mqtt_adapters.client.streams import MessageBuffer
 from mqtt_core.client import MessageReceived
 
 if TYPE_CHECKING:
-    from mqtt_adapters.async_client import AsyncLoop
+    from mqtt_adapters.client.async_client import AsyncLoop
 
 __all__ = ["MessageStream"]
 

@@ -12,9 +12,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from mqtt_adapters.driver import BrokerDriver
-from mqtt_adapters.listening import Listening
 from mqtt_adapters.payload import Payload, payload_bytes
-from mqtt_adapters.streams import Waiter
+from mqtt_adapters.server.listening import Listening
+from mqtt_adapters.waiter import Waiter
 from mqtt_core.broker import Broker, ClientHandler, Decision
 from mqtt_core.codec import NO_PROPERTIES, Properties, ReasonCode, StorageError, SubscribeFilter
 from mqtt_core.router.local import LocalMessage, LocalSubscriber

@@ -1,0 +1,1 @@
+"""What the clients of the three I/O styles share: everything but the waiting."""

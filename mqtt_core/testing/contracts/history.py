@@ -92,7 +92,7 @@ class JournalModel:
         entries[entry.sequence] = entry
 
     def change(self, client_id: str, sequence: int, state: int, packet_id: int) -> None:
-        """An entry is assigned or released."""
+        """An entry is assigned or released. state: what it becomes, of `mqtt_core.persistence.record`."""
         old = self.entries[client_id][sequence]
         message = None if state == RELEASED else old.message
         self.put(
@@ -139,6 +139,7 @@ class History:
     """A broker's life in random steps, told to a journal and a model.
 
     committed: the model's state when the newest durable batch was taken. taken: the same of the batch in flight.
+    payload_max: bytes of the largest payload, 1 or more.
     """
 
     def __init__(self, rng: Random, journal: Journal | None = None, payload_max: int = 200) -> None:
@@ -153,7 +154,7 @@ class History:
         self._gone: list[tuple[str, int]] = []
 
     def inputs(self, count: int) -> None:
-        """So many random inputs, some of which do nothing."""
+        """`count` random inputs, some of which do nothing."""
         steps = (
             [self.publish] * 6
             + [self.publish_frame] * 6

@@ -75,7 +75,7 @@ class TransportContract:
         raise NotImplementedError
 
     async def settle(self, one: TransportEnd, other: TransportEnd) -> None:
-        """Both ends were aborted and the check is over: wait for what has still to come."""
+        """The ends of a pair, `one` and `other`, were aborted after a check: wait for what has still to come."""
 
     def run(self, test: Callable[[], Awaitable[None]]) -> None:
         """Run one check to its end, under the style's event loop."""

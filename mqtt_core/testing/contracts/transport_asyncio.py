@@ -176,7 +176,7 @@ class AsyncioTransportContract(TransportContract):
     """For transports of `mqtt_adapters.asyncio`: override `connect`."""
 
     async def connect(self, client: asyncio.Protocol, server: asyncio.BufferedProtocol) -> None:
-        """Connect two protocols with each other, each by a transport of its own, in the running loop."""
+        """Connect the protocols `client` and `server` with each other, each by a transport of its own, in this loop."""
         raise NotImplementedError
 
     async def open_ends(self) -> tuple[TransportEnd, TransportEnd]:
@@ -188,7 +188,7 @@ class AsyncioTransportContract(TransportContract):
         return client, server
 
     async def settle(self, one: TransportEnd, other: TransportEnd) -> None:
-        """`connection_lost` comes to both."""
+        """`connection_lost` comes to `one` and to `other`."""
         assert isinstance(one, _End)
         assert isinstance(other, _End)
         await one.ended()

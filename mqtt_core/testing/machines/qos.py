@@ -47,7 +47,7 @@ class OutgoingFlowMachine(RuleBasedStateMachine):
         self.sequence = 0
 
     def make_flow(self, limit: int) -> OutgoingFlow:
-        """The flow under test, with nothing in flight."""
+        """The flow under test, with nothing in flight. limit: messages it may have there, 1 to 65,535."""
         return OutgoingFlow(limit)
 
     @initialize(last=st.sampled_from([0, 65_533]))

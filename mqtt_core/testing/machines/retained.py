@@ -37,7 +37,7 @@ class RetainedMachine(RuleBasedStateMachine):
         self.sequence = 0
 
     def make_store(self, messages_max: int, bytes_max: int) -> RetainStore:
-        """The store under test, empty."""
+        """The store under test, empty. messages_max, bytes_max: its bounds, 1 or more."""
         return RetainStore(messages_max, bytes_max)
 
     def size(self, message: Message) -> int:

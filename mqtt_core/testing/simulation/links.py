@@ -33,7 +33,11 @@ class End(Protocol):
 
 
 class Weather:
-    """How all links of a world behave: seconds of delay (from, to), chance of cutting a delivery, bytes of a buffer."""
+    """How all links of a world behave.
+
+    delay_from, delay_to: seconds that bytes are under way, 0 or more. chunk_chance: of cutting a delivery, 0 to 1.
+    buffer_bytes: of each direction.
+    """
 
     __slots__ = ("buffer_bytes", "chunk_chance", "delay_from", "delay_spread", "random")
 
@@ -46,7 +50,7 @@ class Weather:
 
 
 class Pipe:
-    """One direction of a link. `reading` False: the receiver does not want bytes now."""
+    """One direction of a link, from `writer` to `reader`. `reading` False: the receiver does not want bytes now."""
 
     __slots__ = (
         "_chunks",

@@ -54,8 +54,8 @@ class Oracle:
 
     told_at: time of the broker's newest input. durable: the broker has a storage. strict_resends: no client limits
     packets so that a resend could be too large. in_order: the broker handles packets in the order in which they arrive,
-    on whatever connection; with small limits it lets some wait, until there is room. expiry_v311_s: seconds that a
-    persistent session of 3.1.1 is kept.
+    on whatever connection; with small limits it lets some wait, until there is room. inflight_max: messages the broker
+    has in flight to one client at the most. expiry_v311_s: seconds that a persistent session of 3.1.1 is kept.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Oracle:
         self._known_filters = 0
 
     def fault(self, text: str) -> None:
-        """A rule is broken."""
+        """A rule is broken. Raises Violation, always."""
         raise Violation(text)
 
     def count(self, what: str) -> None:
@@ -101,7 +101,10 @@ class Oracle:
     # -- messages ----------------------------------------------------------------------
 
     def new_message(self, publisher: str, topic: str, size: int, qos: int, retain: bool) -> MessageModel:
-        """A message for the workload; size: bytes of its payload, at least as many as its number needs."""
+        """A message for the workload, to be sent by the client `publisher`.
+
+        size: bytes of its payload, at least as many as its number needs.
+        """
         number = len(self.messages) + 1
         payload = b"%08d" % number
         payload += b"." * (size - len(payload))
@@ -139,7 +142,7 @@ class Oracle:
         return message
 
     def acknowledged(self, message: MessageModel, code: int) -> None:
-        """PUBACK or PUBREC for a message left the broker."""
+        """PUBACK or PUBREC for a message left the broker. code: its reason code."""
         message.acks += 1
         message.done = self.index
         if message.retain:
@@ -155,7 +158,10 @@ class Oracle:
         self.charge(message, code != 0x10)
 
     def charge(self, message: MessageModel, somebody: bool = True) -> None:
-        """The broker has taken a message over: every session that was surely subscribed has a right to it."""
+        """The broker has taken a message over: every session that was surely subscribed has a right to it.
+
+        somebody: False when the broker said that there was nobody.
+        """
         for name in self.matching_filters(message.topic):
             members = []
             unsure = False
@@ -252,7 +258,7 @@ class Oracle:
         return session
 
     def refused(self, tap: Tap, code: int) -> None:
-        """A CONNACK of refusal left."""
+        """A CONNACK of refusal left. code: its reason code."""
         self.fault(f"{tap!r} was refused with {code:#04x}")
 
     def disconnect_arrived(self, tap: Tap, packet: DisconnectPacket) -> None:
@@ -269,7 +275,7 @@ class Oracle:
         self.ended(tap, deleted=packet.reason_code == 0)
 
     def ended(self, tap: Tap, *, deleted: bool = False, crash: bool = False) -> None:
-        """The broker has surely noticed that a connection is over, or has crashed. deleted: its will is."""
+        """The broker has surely noticed that a connection is over; deleted: its will is. crash: it was the broker's."""
         connect = tap.connect
         if connect is None or self.taps.get(connect.client_id) is not tap:
             return
@@ -354,7 +360,7 @@ class Oracle:
             session.overflowed = True
 
     def forgive(self, client_id: str, numbers: dict[int, None]) -> None:
-        """A client crashed before it had stored the receipt of these messages: they may come again."""
+        """A client crashed before it had stored the receipt of the messages `numbers`: they may come again."""
         session = self.sessions.get(client_id)
         if session is not None:
             session.forgiven.update(numbers)
@@ -379,7 +385,7 @@ class Oracle:
             self.fault(f"{exempt} messages are missing after overflows, {server.dropped_total()} were counted")
 
     def end_subscription(self, session: SessionModel, name: str) -> list[SubscriptionModel]:
-        """Something arrived that ends or replaces the subscriptions with a filter."""
+        """Something arrived that ends or replaces the subscriptions with the filter `name`; returns them."""
         self._filters.setdefault(name, {})[session.client_id] = session
         history = session.subscriptions.setdefault(name, [])
         ending = [subscription for subscription in history if not subscription.ended]

@@ -34,7 +34,7 @@ class Transcript:
             self.sink(_line(step))
 
     def lines(self, count: int) -> list[str]:
-        """The newest steps as text, oldest first."""
+        """The newest `count` steps as text, oldest first."""
         return [_line(step) for step in list(self.steps)[-count:]]
 
 
@@ -62,12 +62,12 @@ class Schedule:
         self._heap: list[tuple[float, int, Callable[[Any], None], Any]] = []
 
     def at(self, when: float, action: Callable[[Any], None], argument: object = None) -> None:
-        """Do `action(argument)` at a time; one that has passed means now, behind what is due already."""
+        """Do `action(argument)` at the time `when`; one that has passed means now, behind what is due already."""
         self._sequence += 1
         heappush(self._heap, (max(when, self.now), self._sequence, action, argument))
 
     def run(self, until: float, steps_max: int) -> None:
-        """Do what is due up to a time (epoch seconds), at most so many steps; the clock then shows that time."""
+        """Do what is due up to `until` (epoch seconds), at most `steps_max` steps; the clock then shows that time."""
         heap = self._heap
         end = self.steps + steps_max
         while heap and self.steps < end:

@@ -49,7 +49,7 @@ def changes(options: Options) -> Iterator[Options]:
 def shrink(options: Options, fault: str, run: Callable[[Options], str]) -> tuple[Options, str]:
     """The smallest world found that fails in the same way, and how.
 
-    run: says what goes wrong with options, "" for nothing.
+    fault: how `options` fail, in words. run: says what goes wrong with options, "" for nothing.
     """
     kind = kind_of(fault)
     runs = 0

@@ -85,7 +85,7 @@ def versions() -> st.SearchStrategy[int]:
 
 
 def strings(max_size: int = 12) -> st.SearchStrategy[str]:
-    """What may stand in a string field: any text without U+0000 and surrogates."""
+    """What may stand in a string field: any text without U+0000 and surrogates, of up to `max_size` characters."""
     return st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=max_size)
 
 

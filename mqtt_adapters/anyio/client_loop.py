@@ -54,8 +54,12 @@ class ClientLoop:
         if self.started:
             raise ClientClosed("a client starts once; make another one")
         store = self.settings.store
-        snapshot = await to_thread.run_sync(lambda: finish_now(load(store))) if store is not None else None
-        self.driver = ClientDriver(self.settings, self, snapshot, self._apply)
+        try:
+            snapshot = await to_thread.run_sync(lambda: finish_now(load(store))) if store is not None else None
+            self.driver = ClientDriver(self.settings, self, snapshot, self._apply)
+        except BaseException:
+            await self._close_store()
+            raise
         self.started = True
         self._timer_moved = anyio.Event()
         self._idle = anyio.Event()
@@ -114,9 +118,13 @@ class ClientLoop:
             with anyio.CancelScope(shield=True):
                 if self._link is not None:
                     await self._link.abort()
-                store = self.settings.store
-                if store is not None:
-                    await to_thread.run_sync(lambda: finish_now(store.close()))
+                await self._close_store()
+
+    async def _close_store(self) -> None:
+        store = self.settings.store
+        if store is not None:
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(lambda: finish_now(store.close()))
 
     async def _say_goodbye(self, link: ClientLink) -> None:
         """A cancellation has ended the tasks: bring out the last words in their place."""
@@ -205,7 +213,7 @@ class ClientLoop:
             if link is not None:
                 while chunks := core.data_to_send():
                     await link.write(b"".join(chunks))
-                if core.closing:
+                if core.closing or driver.failure is not None:
                     self._reading.cancel()
             if core.outbox_bytes <= FLUSH_BYTES:
                 self._room.set()

@@ -47,8 +47,13 @@ class ClientLoop:
             raise ClientClosed("a client starts once; make another one")
         self.loop = asyncio.get_running_loop()
         store = self.settings.store
-        snapshot = await load(store) if store is not None else None
-        self.driver = ClientDriver(self.settings, self, snapshot)
+        try:
+            snapshot = await load(store) if store is not None else None
+            self.driver = ClientDriver(self.settings, self, snapshot)
+        except BaseException:
+            if store is not None:
+                await store.close()
+            raise
         self.started = True
         self._link_gone.set()
         if self.settings.start_offline:
@@ -76,18 +81,28 @@ class ClientLoop:
         self._closed = True
         if self._keeper is not None:
             self._keeper.cancel()
-            await asyncio.wait([self._keeper])
-        driver = self.driver
-        driver.close()
+        self.driver.close()
         self.flush()
+        try:
+            await self._say_goodbye()
+        finally:
+            await self._give_back()
+
+    async def _say_goodbye(self) -> None:
+        """Wait until the last words have left, for a bounded time."""
+        if self._keeper is not None:
+            await asyncio.wait([self._keeper])
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.config.close_timeout_s):
                 await self._link_gone.wait()
+
+    async def _give_back(self) -> None:
+        """Leave no socket, task, timer or file, though the wait for the server was cancelled."""
         if self._link is not None:
             self._link.abort()
             await self._link_gone.wait()
         while True:
-            driver.commit()
+            self.driver.commit()
             if self._commit is None:
                 break
             await asyncio.wait([self._commit])

@@ -57,8 +57,13 @@ class ClientLoop:
         if self.started:
             raise ClientClosed("a client starts once; make another one")
         store = self.settings.store
-        snapshot = finish_now(load(store)) if store is not None else None
-        self.driver = ClientDriver(self.settings, self, snapshot)
+        try:
+            snapshot = finish_now(load(store)) if store is not None else None
+            self.driver = ClientDriver(self.settings, self, snapshot)
+        except BaseException:
+            if store is not None:
+                finish_now(store.close())
+            raise
         self._selector = selectors.DefaultSelector()
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)

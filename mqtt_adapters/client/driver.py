@@ -159,6 +159,8 @@ class ClientDriver(Committing):
         """Tell what has happened; there is nothing to cut, and a deadline for that would stay in the past."""
         self.dispatch()
         self._abort_at = None
+        if self.failure is not None:
+            self.core.reconnect_at = None
 
     def out_of_patience(self) -> bool:
         """The connection is over and its last bytes have had their time: cut the transport."""
@@ -361,6 +363,7 @@ class ClientDriver(Committing):
     def commit_failed(self, error: Exception) -> None:
         """See `Committing`."""
         self.failure = error
+        self.core.reconnect_at = None
         failure = ClientError(ReasonCode.UNSPECIFIED_ERROR, f"the storage failed: {error}")
         failure.__cause__ = error
         self.end(failure, failure)

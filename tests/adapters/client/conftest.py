@@ -87,3 +87,63 @@ def deaf_broker():
     listener.shutdown(socket.SHUT_RDWR)
     listener.close()
     thread.join()
+
+
+class CountingServer:
+    """Accepts every CONNECT and answers nothing else; `connections` counts."""
+
+    def __init__(self):
+        self.connections = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self):
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            with sock:
+                try:
+                    sock.recv(1000)
+                    sock.sendall(b"\x20\x03\x00\x00\x00")
+                    while sock.recv(1000):
+                        pass
+                except OSError:
+                    continue
+
+    def stop(self):
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+
+
+@pytest.fixture
+def counting_server():
+    server = CountingServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def stuck_server():
+    """Answers one CONNECT and reads nothing more."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    done = threading.Event()
+
+    def serve():
+        sock, _ = listener.accept()
+        with sock:
+            sock.recv(1000)
+            sock.sendall(b"\x20\x03\x00\x00\x00")
+            done.wait()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield listener.getsockname()[1]
+    done.set()
+    thread.join()
+    listener.close()

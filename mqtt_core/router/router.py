@@ -31,6 +31,10 @@ __all__ = ["NOBODY", "Delivery", "Route", "Router"]
 INVALIDATE_MAX: Final = 512
 """Cached routes a wildcard subscription invalidates one by one; where it matches more, all are dropped."""
 
+WALK_MIN: Final = 4096
+WALK_PER_ROUTE: Final = 32
+"""Names that may be walked in search of routes to invalidate, in all and for each route made, before all are dropped:
+beyond that making them anew is cheaper than sparing them."""
 
 ENDING_MAX: Final = 1000
 """Plain subscriptions of an ended session that are removed at once; of more, so many with every timer."""
@@ -135,6 +139,7 @@ class Router:
 
     __slots__ = (
         "_names",
+        "_walk_left",
         "authorize_deliver",
         "cache_max",
         "counters",
@@ -166,6 +171,7 @@ class Router:
         self.routes: dict[bytes, Route] = {}
         self.ending: dict[Session, None] = {}
         self._names: TopicTree[bytes] = TopicTree()
+        self._walk_left = WALK_MIN
 
     # -- subscriptions ------------------------------------------------------------------------------------------------
 
@@ -202,6 +208,7 @@ class Router:
         """Forget all prepared routes."""
         self.routes = {}
         self._names = TopicTree()
+        self._walk_left = WALK_MIN
 
     def _invalidate(self, subscription: Subscription) -> None:
         topic_filter = subscription.filter
@@ -213,13 +220,17 @@ class Router:
             return
         if not self.routes:
             return
-        found, more = self._names.matching_slice(topic_filter, None, INVALIDATE_MAX)
-        if more is not None:
+        names = self._names
+        walked = names.visits
+        found, more = names.matching_slice(topic_filter, None, INVALIDATE_MAX)
+        left = min(self._walk_left, WALK_MIN + WALK_PER_ROUTE * len(self.routes))
+        self._walk_left = left - (names.visits - walked)
+        if more is not None or self._walk_left < 0:
             self.invalidate_all()
             return
         for topic, key in found:
             del self.routes[key]
-            self._names.pop(topic)
+            names.pop(topic)
 
     # -- routes -------------------------------------------------------------------------------------------------------
 
@@ -258,6 +269,7 @@ class Router:
                 self._names.pop(self.routes.pop(oldest).topic)
         self.routes[key] = route
         self._names.set(topic, key)
+        self._walk_left += WALK_PER_ROUTE
         return route
 
     # -- messages -----------------------------------------------------------------------------------------------------

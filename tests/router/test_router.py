@@ -270,3 +270,20 @@ def test_the_journal_is_asked_for_a_barrier_only_where_something_is_stored():
     assert journal.take_batch() is None
     assert router.publish(Message("t", b"x", 1, sequence=4), NOW) == 1
     assert journal.take_batch().number == 1
+
+
+def test_looking_for_routes_to_invalidate_costs_no_more_than_making_them_anew():
+    router = make_router(cache_max=5000)
+    owner = session("a")
+    subscribe(router, owner, "#")
+    routes = 2000
+    for number in range(routes):
+        router.route(f"x{number}")
+    walked = 0
+    for number in range(1000):
+        names = router._names
+        before = names.visits
+        subscribe(router, owner, f"+/{number}")
+        walked += names.visits - before
+    assert walked < 50 * routes
+    assert rows(router.route("x1/999")) == [("a", 1)]

@@ -35,6 +35,10 @@ WALK_MIN: Final = 4096
 WALK_PER_ROUTE: Final = 32
 """Names that may be walked in search of routes to invalidate, in all and for each route made, before all are dropped:
 beyond that making them anew is cheaper than sparing them."""
+CACHED_TOPIC_MAX: Final = 1024
+CACHED_LEVELS_MAX: Final = 64
+"""Characters and levels of a topic whose route is kept; a larger one is matched with every message, so that the cache,
+which is bounded by number, is bounded in memory too."""
 
 ENDING_MAX: Final = 1000
 """Plain subscriptions of an ended session that are removed at once; of more, so many with every timer."""
@@ -264,6 +268,8 @@ class Router:
         if not rows and not groups:
             return NOBODY  # not worth a place in the cache
         route = Route(topic, key, rows, groups)
+        if len(topic) > CACHED_TOPIC_MAX or topic.count("/") >= CACHED_LEVELS_MAX:
+            return route
         if len(self.routes) >= self.cache_max:
             for oldest in list(islice(self.routes, EVICT_MAX)):
                 self._names.pop(self.routes.pop(oldest).topic)

@@ -287,3 +287,12 @@ def test_looking_for_routes_to_invalidate_costs_no_more_than_making_them_anew():
         walked += names.visits - before
     assert walked < 50 * routes
     assert rows(router.route("x1/999")) == [("a", 1)]
+
+
+def test_a_topic_that_takes_much_memory_is_routed_but_not_kept():
+    router = make_router()
+    subscribe(router, session("a"), "#")
+    for number in range(10):
+        assert rows(router.route(f"{number}" + "x" * 60_000)) == [("a", 1)]
+        assert rows(router.route(f"{number}" + "/x" * 150)) == [("a", 1)]
+    assert not router.routes

@@ -125,12 +125,12 @@ NOBODY: Final = Route("", b"", [], [])
 def _row(session: Session, subscriptions: list[Subscription]) -> Delivery:
     qos = 0
     retain_as_published = False
-    ids: list[int] = []
+    ids: dict[int, None] = {}
     for subscription in subscriptions:
         qos = max(qos, subscription.qos)  # [MQTT-3.3.4-2 v5] [MQTT-3.3.5-1 v3.1.1]
         retain_as_published = retain_as_published or subscription.retain_as_published
-        if subscription.subscription_id and subscription.subscription_id not in ids:
-            ids.append(subscription.subscription_id)  # [MQTT-3.3.4-3 v5] [MQTT-3.3.4-4 v5]
+        if subscription.subscription_id:
+            ids[subscription.subscription_id] = None  # [MQTT-3.3.4-3 v5] [MQTT-3.3.4-4 v5]
     return Delivery(session, qos, retain_as_published, tuple(ids) if session.version == V5 else ())
 
 

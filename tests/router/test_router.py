@@ -296,3 +296,25 @@ def test_a_topic_that_takes_much_memory_is_routed_but_not_kept():
         assert rows(router.route(f"{number}" + "x" * 60_000)) == [("a", 1)]
         assert rows(router.route(f"{number}" + "/x" * 150)) == [("a", 1)]
     assert not router.routes
+
+
+class Compared(int):
+    """A number that counts how often it is compared."""
+
+    count = 0
+    __hash__ = int.__hash__
+
+    def __eq__(self, other):
+        Compared.count += 1
+        return int(self) == int(other)
+
+
+def test_a_great_many_subscription_identifiers_on_one_route_take_time_in_proportion():
+    router = make_router()
+    owner = session("a")
+    for number in range(1024):
+        levels = "/".join("+" if digit == "1" else "x" for digit in f"{number:010b}")
+        subscribe(router, owner, levels, subscription_id=Compared(number + 1))
+    ids = router.route("/".join("x" * 10)).rows[0].subscription_ids
+    assert Compared.count < 10_000
+    assert len(ids) == 1024

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Self, Unpack, cast, overload
+from typing import Self, Unpack, overload
 
 from mqtt_adapters.blocking.client_link import Connector
 from mqtt_adapters.blocking.client_loop import ClientLoop
@@ -127,7 +127,11 @@ class Client:
                 return
             waiter = ThreadWaiter()
             driver.connected_waiters.append(waiter)
-        self._loop.wait(waiter, timeout)
+        try:
+            self._loop.wait(waiter, timeout)
+        finally:
+            with self._loop.lock:
+                driver.connected_waiters = [one for one in driver.connected_waiters if one is not waiter]
 
     # -- verbs -------------------------------------------------------------------------------------------------------
 
@@ -279,12 +283,14 @@ class Client:
             self.subscribe(answers.topic, qos=qos)
             answers.subscribed = True
         waiter = ThreadWaiter()
-        correlation = answers.expect(waiter)
+        with self._loop.lock:
+            correlation = answers.expect(waiter)
         try:
             self.publish(topic, payload, qos=qos, properties=answers.properties(properties, correlation))
-            return cast("MessageReceived", self._loop.wait(waiter, timeout))
+            return answers.answer(self._loop.wait(waiter, timeout))
         finally:
-            answers.forget(correlation)
+            with self._loop.lock:
+                answers.forget(correlation)
 
     def respond(self, request: MessageReceived, payload: bytes | str = b"", *, qos: int = 1) -> None:
         """Answer a request: publish to its response topic, with its correlation data. Raises as `publish`."""

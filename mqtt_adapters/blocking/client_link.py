@@ -24,6 +24,9 @@ READ_BYTES: Final = 256 * 1024
 _READS_MAX: Final = 16
 """Reads in a row before others get their turn."""
 
+_LEFTOVERS_S: Final = 0.5
+"""How long a closed connection is read for what the server was sending."""
+
 NOT_NOW: Final = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 """What a transport raises that is neither done nor broken."""
 
@@ -132,7 +135,8 @@ class ClientLink:
             with contextlib.suppress(OSError):
                 self.transport.shutdown(socket.SHUT_WR)
                 self.transport.settimeout(0.05)
-                while self.transport.recv(READ_BYTES):
+                enough = time.monotonic() + _LEFTOVERS_S
+                while self.transport.recv(READ_BYTES) and time.monotonic() < enough:
                     pass
         self.transport.close()
 

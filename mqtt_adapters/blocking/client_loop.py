@@ -44,6 +44,7 @@ class ClientLoop:
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._connecting = False
+        self._worker: int | None = None
         self._woken = False
         self._room = threading.Condition(self.lock)
         self._selector: selectors.BaseSelector
@@ -162,10 +163,14 @@ class ClientLoop:
             else:
                 readable = bool(mask & selectors.EVENT_READ)
         with self.lock:
-            if readable:
-                self._read()
-            self._timers()
-            self.flush()
+            self._worker = threading.get_ident()
+            try:
+                if readable:
+                    self._read()
+                self._timers()
+                self.flush()
+            finally:
+                self._worker = None
         self._reconnect()
 
     def _left(self, timeout: float) -> float:
@@ -274,34 +279,39 @@ class ClientLoop:
         """There may be something to write, or another deadline: a step is due."""
         if not self._woken:
             self._woken = True
-            with contextlib.suppress(BlockingIOError):
+            with contextlib.suppress(OSError):  # enough bytes wait there, or the client is closed
                 self._wake_out.send(b"\0")
 
     def make_room(self) -> None:
         """Wait while the network is slower than the program. The lock is held."""
         core = self.driver.core
+        if self._working():
+            self.flush()
+            return
         if not self.background:
             while core.outbox_bytes > FLUSH_BYTES and self._link is not None:
                 self.step(1.0)
             return
         self.flush()
-        if threading.current_thread() is self._thread:
-            return
         while core.outbox_bytes > FLUSH_BYTES and self._link is not None and not self._stopping:
             self._room.wait()
+
+    def _working(self) -> bool:
+        """This is a callback: its thread is in the middle of a step."""
+        return threading.current_thread() is self._thread or self._worker == threading.get_ident()
 
     def wait(self, waiter: ThreadWaiter, timeout: float | None) -> Any:
         """Wait for a result, working meanwhile if there is no background thread. The lock is not held.
 
         Raises OperationTimeout, or the error the waiter was finished with.
         """
+        if self._working() and not waiter.done():
+            raise LocalProtocolError("a callback cannot wait for an answer: the thread it runs in would bring it")
         if not self.background:
             clock = self.driver.clock
             deadline = None if timeout is None else clock() + timeout
             while not waiter.done() and (deadline is None or clock() < deadline):
                 self.step(_STEP_MAX_S if deadline is None else max(0.0, deadline - clock()))
-        elif threading.current_thread() is self._thread and not waiter.done():
-            raise LocalProtocolError("a callback cannot wait for an answer: the thread it runs in would bring it")
         else:
             waiter.wait(timeout)
         if not waiter.done():

@@ -63,8 +63,12 @@ class MessageStream:
                 buffer.waiters.append(waiter)
             try:
                 loop.wait(waiter, self._timeout)
-            except OperationTimeout:
-                raise StopIteration from None
+            except BaseException as error:
+                with loop.lock:
+                    buffer.forget(waiter)
+                if isinstance(error, OperationTimeout):
+                    raise StopIteration from None
+                raise
 
     def close(self) -> None:
         """End the stream; messages that match go elsewhere from now on."""

@@ -7,7 +7,7 @@ What waiting means is the business of the `AsyncLoop` below; packets do not pass
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Generic, Protocol, TypeVar, Unpack, cast, overload
+from typing import Any, Final, Generic, Protocol, TypeVar, Unpack, overload
 
 from mqtt_adapters.client.async_streams import MessageStream
 from mqtt_adapters.client.driver import FLUSH_BYTES, ClientDriver, granted, published, unsubscribed
@@ -108,7 +108,10 @@ class AsyncClient(Generic[W]):
         if not driver.core.connected:
             waiter = self._loop.new_waiter()
             driver.connected_waiters.append(waiter)
-            await self._loop.wait(waiter, timeout)
+            try:
+                await self._loop.wait(waiter, timeout)
+            finally:
+                driver.connected_waiters = [one for one in driver.connected_waiters if one is not waiter]
 
     # -- verbs -------------------------------------------------------------------------------------------------------
 
@@ -246,7 +249,7 @@ class AsyncClient(Generic[W]):
         correlation = answers.expect(waiter)
         try:
             await self.publish(topic, payload, qos=qos, properties=answers.properties(properties, correlation))
-            return cast("MessageReceived", await self._loop.wait(waiter, timeout))
+            return answers.answer(await self._loop.wait(waiter, timeout))
         finally:
             answers.forget(correlation)
 

@@ -49,7 +49,11 @@ class MessageStream:
                 raise StopAsyncIteration
             waiter = self._loop.new_waiter()
             buffer.waiters.append(waiter)
-            await self._loop.wait(waiter, None)
+            try:
+                await self._loop.wait(waiter, None)
+            except BaseException:
+                buffer.forget(waiter)
+                raise
         was_full = buffer.full
         message = buffer.pop()
         if was_full and not buffer.full:

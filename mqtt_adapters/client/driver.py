@@ -75,6 +75,7 @@ class ClientDriver(Committing):
     messages: the default stream. error: why the connection is lost for good, None while it is not. failure: of the
     storage. apply: makes a batch durable in the style's own way; without it, and with a store, the store's coroutine is
     stepped here, so that a commit that need not wait is finished on the spot.
+    requests: correlation data -> who waits for that answer, finished with None when there will be none.
     opening: waits for the outcome of the attempt to connect under way. connected_waiters: wait for a connection.
     """
 
@@ -101,6 +102,7 @@ class ClientDriver(Committing):
         self.waiters: dict[int, Waiter] = {}
         self._timed: dict[int, float] = {}
         self.connected_waiters: list[Waiter] = []
+        self.requests: dict[bytes, Waiter] = {}
         self.opening: Waiter | None = None
         self.error: ClientError | None = None
         self.failure: Exception | None = None
@@ -290,6 +292,9 @@ class ClientDriver(Committing):
         for waiter in waiting:
             if not waiter.done():
                 waiter.set_exception(error)
+        for waiter in self.requests.values():
+            if not waiter.done():
+                waiter.set_result(None)
         for buffer in self.buffers:
             buffer.end(stream_error)
 

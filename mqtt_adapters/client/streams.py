@@ -89,6 +89,11 @@ class MessageBuffer:
             self.error = error
             self._wake()
 
+    def forget(self, waiter: Waiter) -> None:
+        """A reader has given up waiting."""
+        if waiter in self.waiters:
+            self.waiters.remove(waiter)
+
     def _takes_more(self) -> bool:
         if self.overflow is Overflow.PAUSE:
             self.full = True

@@ -64,6 +64,8 @@ def parse_address(host: str, port: int | None = None, *, tls: bool = False) -> A
         if not path:
             raise ValueError(f"{host!r} names no socket")
         return Address("unix", path=path)
+    if port is not None and not 0 <= port <= 65535:
+        raise ValueError(f"{port}: a port is a number from 0 to 65535")
     if "://" not in host:
         if not host:
             raise ValueError("no host")

@@ -7,9 +7,10 @@ data, which nobody else can guess; an answer that nobody waits for any more is d
 from __future__ import annotations
 
 from collections.abc import Coroutine, Sequence
-from typing import TypedDict, TypeVar, cast
+from typing import Final, TypedDict, TypeVar, cast
 
 from mqtt_adapters.client.driver import ClientDriver
+from mqtt_adapters.errors import ClientClosed
 from mqtt_adapters.waiter import Waiter
 from mqtt_core.client import MessageReceived
 from mqtt_core.codec import V5, LocalProtocolError, Properties, SubscribeFilter
@@ -17,6 +18,8 @@ from mqtt_core.codec import V5, LocalProtocolError, Properties, SubscribeFilter
 __all__ = ["Answers", "SubscribeOptions", "finish_now", "response_properties", "subscribe_filters"]
 
 T = TypeVar("T")
+
+_NO_WILDCARDS: Final = str.maketrans("+#", "__")
 
 
 class SubscribeOptions(TypedDict, total=False):
@@ -82,10 +85,10 @@ class Answers:
     def __init__(self, driver: ClientDriver) -> None:
         if driver.settings.config.version != V5:
             raise LocalProtocolError("3.1.1 has no response topic")
-        self._waiting: dict[bytes, Waiter] = {}
+        self._driver = driver
         self._count = 0
         self._secret = f"{int(driver.settings.rng.random() * 2**48):012x}"
-        prefix = driver.response_information or f"response/{driver.core.client_id}"
+        prefix = driver.response_information or f"response/{driver.core.client_id.translate(_NO_WILDCARDS)}"
         self.topic = f"{prefix}/{self._secret}"
         self.subscribed = False
         driver.routes.add(self.topic, self._answered)
@@ -94,18 +97,25 @@ class Answers:
         """The correlation data whose answer finishes `waiter`."""
         self._count += 1
         correlation = f"{self._secret}-{self._count}".encode()
-        self._waiting[correlation] = waiter
+        self._driver.requests[correlation] = waiter
         return correlation
 
     def forget(self, correlation: bytes) -> None:
         """Nobody waits for that answer any more."""
-        self._waiting.pop(correlation, None)
+        self._driver.requests.pop(correlation, None)
+
+    def answer(self, found: MessageReceived | None) -> MessageReceived:
+        """What the waiter was finished with. Raises what ended the client, if that was it."""
+        if found is None:
+            self._driver.check_open()
+            raise ClientClosed
+        return found
 
     def properties(self, properties: Properties, correlation: bytes) -> Properties:
         """Properties of a request."""
         return properties.replace(response_topic=self.topic, correlation_data=correlation)
 
     def _answered(self, message: MessageReceived) -> None:
-        waiter = self._waiting.pop(message.properties.correlation_data or b"", None)
+        waiter = self._driver.requests.pop(message.properties.correlation_data or b"", None)
         if waiter is not None and not waiter.done():
             waiter.set_result(message)

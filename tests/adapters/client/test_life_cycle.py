@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
+import threading
 
+import anyio
 import pytest
 
+from mqtt_adapters import blocking
 from mqtt_adapters.asyncio import Client
-from mqtt_adapters.errors import ClientError
-from mqtt_core.codec import LocalProtocolError, StorageError
+from mqtt_adapters.client.streams import Overflow
+from mqtt_adapters.errors import ClientClosed, ClientError, OperationTimeout
+from mqtt_core.codec import LocalProtocolError, Properties, StorageError
 from mqtt_core.persistence import MemoryStore
-from tests.adapters.client.kit import contract
+from tests.adapters.client.kit import contract, free_port, take
 from tests.adapters.kit import asyncio_test
 
 LASTING = {"client_id": "lasting", "session_expiry_s": 1000}
 QUICK = {"reconnect_min_s": 0.01, "reconnect_max_s": 0.01}
+
+
+def loop_of(style, client):
+    """What is behind a client's verbs."""
+    return client._client._loop if style.name in {"blocking", "pump"} else client._loop
 
 
 class FrailStore(MemoryStore):
@@ -49,7 +60,7 @@ async def test_a_client_whose_storage_failed_connects_no_more(style, counting_se
         for _ in range(30):
             await style.sleep(0.01)
             if style.name == "pump":
-                client._client._loop.step(0)
+                loop_of(style, client).step(0)
         assert not client.connected
     assert counting_server.connections == 1
 
@@ -77,3 +88,118 @@ async def test_close_may_be_cancelled_while_it_waits_for_the_server(stuck_server
     assert closing.cancelled()
     assert client._loop._link is None
     assert store.closed == 1
+
+
+@contract
+async def test_a_request_nobody_answers_ends_with_the_client(style, own_broker):
+    if style.name == "pump":
+        return  # whoever waits there is the one who would close it
+    async with style.client(port=own_broker.port) as client:
+        driver = loop_of(style, client).driver
+        client.on_message("question", lambda message: driver.close())
+        await client.subscribe("question", qos=1)
+        with pytest.raises(ClientClosed):
+            await client.request("question", qos=0, timeout=15)
+
+
+@contract
+async def test_readers_that_gave_up_are_not_kept(style, own_broker):
+    async with style.client(port=own_broker.port) as client:
+        stream = client.stream("quiet/#")
+        for _ in range(5):
+            if style.name in {"blocking", "pump"}:
+                stream._stream._timeout = 0
+                assert list(stream._stream) == []
+            else:
+                with anyio.move_on_after(0):
+                    await anext(stream)
+        inner = stream._stream if style.name in {"blocking", "pump"} else stream
+        assert inner._buffer.waiters == []
+
+
+@contract
+async def test_who_gave_up_waiting_for_a_connection_is_not_kept(style):
+    async with style.client(port=free_port(), start_offline=True) as client:
+        for _ in range(5):
+            with pytest.raises(OperationTimeout):
+                await client.wait_connected(timeout=0.001)
+        assert loop_of(style, client).driver.connected_waiters == []
+
+
+@contract
+async def test_a_stream_is_read_to_its_end_and_closed_after_the_client(style, own_broker):
+    async with style.client(port=own_broker.port) as client:
+        stream = client.stream("late/#", buffer_messages=2, overflow=Overflow.PAUSE)
+        await client.subscribe("late/#", qos=1)
+        for n in range(3):
+            await client.publish("late/t", b"%d" % n)
+        while len(stream) < 3:
+            await client.publish("late/t", b"9", qos=1)
+    assert [m.payload for m in await take(stream, 3)] == [b"0", b"1", b"2"]
+    stream.close()
+
+
+@contract
+async def test_the_wildcards_of_a_client_identifier_do_not_reach_its_response_topic(style, own_broker):
+    async with (
+        style.client(port=own_broker.port, client_id="c#/+") as client,
+        style.client(port=own_broker.port) as server,
+    ):
+        if style.name == "pump":
+            return  # two of them in one thread cannot talk to each other
+
+        def answer(request):
+            correlation = Properties(correlation_data=request.properties.correlation_data)
+            server.publish_nowait(request.properties.response_topic, b"yes", properties=correlation)
+
+        server.on_message("question", answer)
+        await server.subscribe("question")
+        assert (await client.request("question")).payload == b"yes"
+
+
+@pytest.mark.parametrize("port", [-1, 65536])
+@contract
+async def test_a_port_that_is_none_is_refused_in_the_constructor(style, port):
+    with pytest.raises(ValueError, match="a port is a number from 0 to 65535"):
+        style.client("127.0.0.1", port)
+
+
+def test_closing_does_not_wait_for_a_server_that_never_stops_talking():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        closed = threading.Event()
+
+        def talk():
+            sock, _ = listener.accept()
+            with sock, contextlib.suppress(OSError):
+                sock.recv(1000)
+                sock.sendall(b"\x20\x03\x00\x00\x00")
+                while not closed.is_set():
+                    sock.sendall(b"\x30\x05\x00\x01a\x00b" * 1000)
+
+        talker = threading.Thread(target=talk)
+        talker.start()
+        client = blocking.Client("127.0.0.1", listener.getsockname()[1], close_timeout_s=0.1).start()
+        closing = threading.Thread(target=client.close)
+        closing.start()
+        closing.join(timeout=10)
+        alive = closing.is_alive()
+        closed.set()
+        talker.join()
+        closing.join()
+    assert not alive
+
+
+def test_a_callback_of_a_pumped_client_does_not_wait_for_itself(own_broker):
+    refused = []
+    with blocking.Client("127.0.0.1", own_broker.port, background=False) as client:
+
+        def callback(message):
+            with pytest.raises(LocalProtocolError, match="a callback cannot wait"):
+                client.publish("other", b"", qos=1)
+            refused.append(message)
+
+        client.on_message("pumped", callback)
+        client.subscribe("pumped", 1)
+        client.publish("pumped", b"", qos=1)
+        while not refused:
+            client.pump(1)

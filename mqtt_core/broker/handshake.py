@@ -194,7 +194,7 @@ def _reauthenticated(handler: ClientHandler, decision: Accept, now: float) -> No
     handler.phase = OPEN
     handler.reauthenticating = False
     handler.verdicts = None
-    session.principal = Principal(session.client_id, decision.identity, decision.rights)
+    _act_as(handler, session, Principal(session.client_id, decision.identity, decision.rights))
     handler.last_received = now
     handler.arm()
     _send_auth(handler, ReasonCode.SUCCESS, decision.data)
@@ -231,7 +231,7 @@ def _accept(handler: ClientHandler, decision: Accept, now: float) -> None:
         older.taken_over(now)  # [MQTT-3.1.4-3 v5] [MQTT-3.1.4-2 v3.1.1]
     # [MQTT-3.1.4-4 v5] [MQTT-3.1.4-3 v3.1.1]
     session, present = open_session(state, client_id, principal, connect.version, connect.clean_start, now)
-    session.principal = principal
+    _act_as(handler, session, principal)
     version_before = session.version
     _attach(handler, session, connect, now)
     # [MQTT-3.1.4-5 v5] [MQTT-3.1.4-4 v3.1.1] [MQTT-3.2.0-1] [MQTT-3.2.2-2] [MQTT-3.2.2-3]
@@ -241,6 +241,14 @@ def _accept(handler: ClientHandler, decision: Accept, now: float) -> None:
     if present:
         resume(state.sender, session, version_before, now)
     session.update_direct()
+
+
+def _act_as(handler: ClientHandler, session: Session, principal: Principal) -> None:
+    """The session has this principal's rights from now on; what it may be sent is asked anew if they are others."""
+    before = session.principal
+    session.principal = principal
+    if isinstance(before, Principal) and before.rights != principal.rights:
+        handler.state.router.session_changed(session)
 
 
 def _may_have_session(handler: ClientHandler, principal: Principal, will: Will | None, now: float) -> bool:

@@ -273,6 +273,19 @@ def test_what_was_allowed_is_asked_again_after_authenticating_anew():
     assert [m.payload for m in other.messages()] == [b"1"]
 
 
+def test_what_may_be_sent_is_asked_again_after_authenticating_anew():
+    decisions = [Accept(), Accept(rights="old"), Accept(rights="new")]
+    world = World(policy=Rules(*decisions, deliver=lambda principal, _: principal.rights != "new"))
+    other = world.connect("other")
+    other.subscribe("t")
+    client = world.connect("c", authentication_method="m")
+    client.subscribe("t")
+    other.send(PublishPacket("t", b"1"))
+    client.send(auth(0x19))
+    other.send(PublishPacket("t", b"2"))
+    assert [p.payload for p in client.received() if isinstance(p, PublishPacket)] == [b"1"]
+
+
 def test_a_decision_on_authenticating_anew_that_does_not_come_ends_the_connection():
     world = World(policy=Rules(Accept(), DEFERRED), connect_timeout_s=10)
     client = world.connect("c", authentication_method="m", will=Will("w"))

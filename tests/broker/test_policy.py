@@ -217,3 +217,25 @@ def test_after_a_restart_the_policy_knows_an_absent_client_by_its_identity():
     world.restart()
     world.publish("t", b"x", 1)
     assert seen == [("c", "ann")]
+
+
+@pytest.mark.parametrize("before, after", [("all", "none"), ("none", "all")])
+def test_a_client_that_comes_back_with_other_rights_is_sent_what_these_allow(before, after):
+    world = World(
+        policy=Rules(
+            Accept("u", rights="all"),
+            Accept("u", rights=before),
+            Accept("u", rights=after),
+            deliver=lambda principal, topic: principal.rights == "all",
+        )
+    )
+    other = world.connect("other")
+    other.subscribe(SubscribeFilter("t", 0))
+    client = world.connect("c", clean=False, session_expiry_interval=100)
+    client.subscribe(SubscribeFilter("t", 0))
+    other.send(PublishPacket("t", b"1"))
+    assert len(client.messages()) == (before == "all")
+    client.drop()
+    client = world.connect("c", clean=False, session_expiry_interval=100)
+    other.send(PublishPacket("t", b"2"))
+    assert len(client.messages()) == (after == "all")

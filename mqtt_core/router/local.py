@@ -158,10 +158,11 @@ def deliver_local(
         if not local.push(out, 0, 0):
             sender.counters.dropped_local += 1
         return
-    if session.queue or local.full() or session.outgoing.room() <= 0:
+    flow = session.outgoing
+    if session.queue or flow.resend is not None or local.full() or flow.room() <= 0:
         sender.queues.enqueue(session, out, now)
         return
-    packet_id = session.outgoing.send(out)
+    packet_id = flow.send(out)
     if session.stored:
         barrier = session.barrier = sender.journal.enqueue(
             session.client_id, out.message, out.qos, out.retain, out.subscription_ids, packet_id, out.shared

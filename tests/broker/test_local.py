@@ -365,3 +365,16 @@ def test_a_subscription_of_the_host_does_not_change_what_clients_get(world):
     world.subscribe("t", 0)
     world.publish("t", b"x", 2)
     assert [m.qos for m in client.messages()] == [1]
+
+
+def test_what_a_named_subscriber_has_not_acknowledged_comes_before_what_is_new_however_much_it_is():
+    world = World(stored=True)
+    subscriber = world.subscribe("t", name="n", manual_ack=True)
+    old = [b"%d" % number for number in range(1500)]
+    for payload in old:
+        world.publish("t", payload, 1)
+    assert len(subscriber.take_messages()) == len(old)
+    world.restart()
+    subscriber = world.broker.subscribe("t", SubscribeFilter("t", 2), world.now, "n", True)
+    world.publish("t", b"new", 1)
+    assert [message.payload for message in subscriber.take_messages()] == [*old, b"new"]

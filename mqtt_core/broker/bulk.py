@@ -147,10 +147,10 @@ def _emit_qos0(handler: ClientHandler, route: Route, run: bytes, frames: int, pa
     given = 0
     for session in route.plain:
         sink = session.sink
-        if session.replays is not None:
-            state.sender.overtake(session, route.topic)
         if sink is None:
             continue
+        if session.replays is not None and sink.size < limit:
+            state.sender.overtake(session, route.topic)
         if sink.size + length > limit:
             _emit_each(handler, sink, run)
             continue

@@ -82,17 +82,17 @@ class Sender:
 
         barrier: number of the batch with the writes of the input that caused it, 0 when there are none.
         """
+        sink = session.sink
+        if out.qos == 0 and session.local is None:
+            if sink is not None and self._send_qos0(session, sink, out, now) and session.replays is not None:
+                self.overtake(session, out.message.topic)
+            return
         if session.replays is not None:
             self.overtake(session, out.message.topic)
         local = session.local
         if local is not None:
             assert isinstance(local, LocalSubscriber)
             deliver_local(self, session, local, out, barrier, now)
-            return
-        sink = session.sink
-        if out.qos == 0:
-            if sink is not None:
-                self._send_qos0(session, sink, out, now)
             return
         if session.direct and session.outgoing.room() > 0 and sink is not None and sink.size < self.outbox_bytes_max:
             self._start_acked(session, sink, out, barrier, now)
@@ -122,20 +122,22 @@ class Sender:
             if sink.held is not None:
                 self.holding[sink] = None
 
-    def _send_qos0(self, session: Session, sink: Outbox, out: Outgoing, now: float) -> None:
+    def _send_qos0(self, session: Session, sink: Outbox, out: Outgoing, now: float) -> bool:
+        """Send a QoS 0 message, or drop it: False."""
         if sink.size >= self.outbox_bytes_max:
             self.counters.dropped_outbox += 1
-            return
+            return False
         parts = self.parts(session, out, now)
         if session.packet_size_max and parts.size > session.packet_size_max:
             self.counters.dropped_too_large += 1  # [MQTT-3.1.2-24 v5] [MQTT-3.1.2-25 v5]
-            return
+            return False
         countdown = None
         if out.message.expires_at:
             countdown = self._countdown(parts, len(parts.head), out.message.expires_at, 0)
         sink.send(parts.head + parts.tail, 0, 0, countdown)  # [MQTT-4.3.1-1]
         self.counters.publish_sent += 1
         self.counters.publish_bytes_sent += len(out.message.payload)
+        return True
 
     def start(self, session: Session, sink: Outbox, out: Outgoing, barrier: int, now: float) -> None:
         """Send a new message for which there is room, through the outbox `sink`."""

@@ -370,3 +370,18 @@ def test_the_host_sees_what_is_retained(make_world):
     (message,) = world.broker.retained("t")
     assert (message.topic, message.payload, message.qos, message.retain) == ("t", b"kept", 1, True)
     assert world.broker.retained("u") == []
+
+
+def test_a_live_message_that_is_dropped_does_not_cancel_the_replay_of_a_retained_one(make_world, version):
+    world = make_world(outbox_bytes_max=2000)
+    publisher = world.connect("p", version=version)
+    topics = [f"t/{number}" for number in range(30)]
+    for topic in topics:
+        publisher.send(PublishPacket(topic, b"r" * 100, 0, True))
+    client = world.connect("c", version=version, frozen=True)
+    client.send(SubscribePacket(1, [at("t/#", 1)]))
+    publisher.send(PublishPacket(topics[-1], b"live"))
+    publisher.send(PublishPacket(topics[-1], b"live"))
+    assert world.counters.dropped_outbox == 2
+    client.thaw()
+    assert [p.topic for p in client.received() if isinstance(p, PublishPacket)] == topics

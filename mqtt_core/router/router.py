@@ -182,6 +182,8 @@ class Router:
     def subscribe(self, subscription: Subscription) -> bool:
         """Enter a subscription; True when the session had no identical filter before (section 3.8.4)."""
         fresh = self.registry.add(subscription)
+        if subscription.session.replays is not None:
+            subscription.session.change_replay(subscription)
         self._invalidate(subscription)
         return fresh
 

@@ -218,6 +218,13 @@ class Session:
         self.replays[subscription.filter] = ReplayCursor(subscription, since)
         self.direct = False
 
+    def change_replay(self, subscription: Subscription) -> None:
+        """A subscription has replaced that of its filter: what is still to be sent for the filter goes by it
+        [MQTT-3.8.4-3]."""
+        cursor = self.replays.get(subscription.filter) if self.replays is not None else None
+        if cursor is not None:
+            cursor.subscription = subscription
+
     def end_replay(self, topic_filter: str) -> None:
         """Everything retained has been sent for a filter, or the client does not want it any more."""
         if self.replays is not None and self.replays.pop(topic_filter, None) is not None and not self.replays:

@@ -385,3 +385,15 @@ def test_a_live_message_that_is_dropped_does_not_cancel_the_replay_of_a_retained
     assert world.counters.dropped_outbox == 2
     client.thaw()
     assert [p.topic for p in client.received() if isinstance(p, PublishPacket)] == topics
+
+
+def test_a_subscription_replaced_during_its_replay_gives_the_rest_as_the_new_one_says(make_world):
+    world = make_world()
+    for number in range(3):
+        keep(world, b"r", topic=f"t/{number}")
+    client = world.connect("c", receive_maximum=1)
+    first = replayed(client, at("t/#", 1), subscription_identifiers=(7,))
+    assert [(p.qos, p.properties.subscription_identifiers) for p in first] == [(1, (7,))]
+    assert replayed(client, at("t/#", 0, retain_handling=2), subscription_identifiers=(9,)) == []
+    client.send(PubackPacket(1))
+    assert [(p.qos, p.properties.subscription_identifiers) for p in client.messages()] == [(0, (9,)), (0, (9,))]

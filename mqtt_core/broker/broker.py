@@ -11,6 +11,7 @@ Law: no input does unbounded work. What is long is done in slices, with `next_de
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Final
 
 from mqtt_core.broker.config import BrokerConfig
@@ -41,6 +42,8 @@ __all__ = ["Broker"]
 VERSION_TEXT: Final = "mqtt-core"
 TIMERS_MAX: Final = 1000
 """Timers served by one `handle_timer`; more are served by the next, which is due at once."""
+SESSIONS_MAX: Final = 32
+"""Sessions with more to send than one input allows that one `handle_timer` goes on with, in turns."""
 LOCAL_IDENTITY: Final = "$host"
 
 
@@ -98,8 +101,9 @@ class Broker:
             if handler in state.handlers:
                 assert isinstance(handler, ClientHandler)
                 handler.continue_reading(now)
-        unfinished, state.sender.unfinished = state.sender.unfinished, {}
-        for session in unfinished:
+        unfinished = state.sender.unfinished
+        for session in list(islice(unfinished, SESSIONS_MAX)):
+            del unfinished[session]
             drain(state.sender, session, now)
         if state.router.ending:
             state.router.continue_ending()

@@ -397,3 +397,22 @@ def test_a_subscription_replaced_during_its_replay_gives_the_rest_as_the_new_one
     assert replayed(client, at("t/#", 0, retain_handling=2), subscription_identifiers=(9,)) == []
     client.send(PubackPacket(1))
     assert [(p.qos, p.properties.subscription_identifiers) for p in client.messages()] == [(0, (9,)), (0, (9,))]
+
+
+def test_replays_to_very_many_clients_take_turns():
+    world = World()
+    for number in range(2500):
+        world.publish(f"t/{number}", b"r", retain=True)
+    clients = [world.connect(f"c{number}") for number in range(100)]
+    for client in clients:
+        client.handler.receive_data(encode(SubscribePacket(1, [at("t/#", 0)]), 5), world.now)
+    sent = world.counters.publish_sent
+    rounds = 0
+    while world.broker.next_deadline() == world.now:
+        world.broker.handle_timer(world.now)
+        assert world.counters.publish_sent - sent <= 40_000
+        sent = world.counters.publish_sent
+        rounds += 1
+    assert rounds >= 4
+    world.settle()
+    assert [len(client.received()) for client in clients] == [2501] * 100

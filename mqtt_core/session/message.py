@@ -23,7 +23,7 @@ class Message:
     within one broker or client, rising; 0 before it has one.
     """
 
-    __slots__ = ("expires_at", "payload", "properties", "publisher", "qos", "retain", "sequence", "topic")
+    __slots__ = ("_size", "expires_at", "payload", "properties", "publisher", "qos", "retain", "sequence", "topic")
 
     def __init__(
         self,
@@ -44,12 +44,18 @@ class Message:
         self.expires_at = expires_at
         self.publisher = publisher
         self.sequence = sequence
+        self._size = 0
 
     def size(self) -> int:
         """What the message counts for in a limit of bytes: topic, payload and properties."""
-        topic = self.topic
-        size = (len(topic) if topic.isascii() else len(topic.encode())) + len(self.payload)
-        return size + len(encode_properties(self.properties, PUBLISH)) if self.properties else size
+        size = self._size
+        if not size:
+            topic = self.topic
+            size = (len(topic) if topic.isascii() else len(topic.encode())) + len(self.payload)
+            if self.properties:
+                size += len(encode_properties(self.properties, PUBLISH))
+            self._size = size
+        return size
 
     def __repr__(self) -> str:
         return f"Message({self.topic!r}, {self.payload!r}, qos={self.qos}, retain={self.retain}, {self.properties!r})"

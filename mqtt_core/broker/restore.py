@@ -80,6 +80,8 @@ def _restore_queue(state: BrokerState, session: Session, entries: list[EntryReco
         out = _outgoing(entry)
         queue.append(out)
         size += out.message.size()
+        if out.message.expires_at:
+            session.purge_at = min(session.purge_at, out.message.expires_at)
     session.queue = queue
     session.queue_bytes = size
     state.counters.queued_messages += len(queue)

@@ -1,13 +1,15 @@
 """Messages that wait for a session: the queue's limits and its books.
 
 Laws. A queue is bounded in messages and bytes, and all queues together in bytes; when there is no room the newest
-message is dropped and counted, with one event per episode, and the publisher is acknowledged all the same. An entry
-is an `Outgoing`, or the very frame that came in where the bulk path passed it on.
+message is dropped and counted, with one event per episode, and the publisher is acknowledged all the same. What has
+expired makes room first. An entry is an `Outgoing`, or the very frame that came in where the bulk path passed it on.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from math import inf
+from typing import Final
 
 from mqtt_core.persistence.journal import Journal
 from mqtt_core.router.counters import Counters
@@ -17,6 +19,9 @@ from mqtt_core.session.message import Outgoing
 from mqtt_core.session.session import Session
 
 __all__ = ["SessionQueues"]
+
+PURGE_EVERY_S: Final = 1.0
+"""Seconds between two looks through a full queue for what has expired."""
 
 
 class SessionQueues:
@@ -96,25 +101,54 @@ class SessionQueues:
         return shared
 
     def _has_room(self, session: Session, size: int, now: float) -> bool:
-        queued = session.queued()
-        counters = self._counters
-        if (
-            queued < self.messages_max
-            and session.queue_bytes + size <= self.bytes_max
-            and counters.queued_bytes + size <= self.all_bytes_max
+        if self._fits(session, size) or (
+            now >= session.purge_at and self._purge(session, now) and self._fits(session, size)
         ):
             session.dropping = False
             return True
-        counters.dropped_queue += 1
+        self._counters.dropped_queue += 1
         if not session.dropping:
             session.dropping = True
-            self._events.add(QueueOverflow(now, session.client_id, queued, session.queue_bytes))
+            self._events.add(QueueOverflow(now, session.client_id, session.queued(), session.queue_bytes))
         return False
+
+    def _fits(self, session: Session, size: int) -> bool:
+        return (
+            session.queued() < self.messages_max
+            and session.queue_bytes + size <= self.bytes_max
+            and self._counters.queued_bytes + size <= self.all_bytes_max
+        )
+
+    def _purge(self, session: Session, now: float) -> bool:
+        """Take out what has expired, wherever it is in the queue; False when there is none."""
+        kept: deque[Outgoing | bytes] = deque()
+        earliest = inf
+        count = size = 0
+        for entry in session.queue or ():
+            if isinstance(entry, Outgoing) and entry.message.expires_at:
+                message = entry.message
+                if message.expires_at <= now:
+                    count += 1
+                    size += message.size()
+                    if session.stored:
+                        session.barrier = self._journal.dequeue(session.client_id, message.sequence)
+                    continue
+                earliest = min(earliest, message.expires_at)
+            kept.append(entry)
+        session.purge_at = max(earliest, now + PURGE_EVERY_S)
+        if not count:
+            return False
+        session.queue = kept
+        self.taken(session, count, size)
+        self._counters.dropped_expired += count
+        return True
 
     def _append(self, session: Session, entry: Outgoing | bytes, size: int) -> None:
         if session.queue is None:
             session.queue = deque()
         session.queue.append(entry)  # [MQTT-4.5.0-1] [MQTT-3.1.2-5 v3.1.1]
+        if isinstance(entry, Outgoing) and entry.message.expires_at:
+            session.purge_at = min(session.purge_at, entry.message.expires_at)
         session.queue_bytes += size
         self._counters.queued_bytes += size
         self._counters.queued_messages += 1

@@ -13,6 +13,7 @@ be appended.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from math import inf
 from typing import Final
 
 from mqtt_core.codec.types import V5
@@ -109,6 +110,7 @@ class Session:
     stored: the journal keeps this session. barrier: number of the newest batch that holds something of this session.
     packet_size_max: Maximum Packet Size of the client (bytes, 0 for none). alias_max: its Topic Alias Maximum;
     aliases: the aliases set on the live connection (5.0 section 3.3.2.3.4).
+    purge_at: nothing in the queue expires before (epoch seconds), or it has been looked through just now.
     sequences: packet identifier -> journal number, for stored messages whose in-flight record is a mere frame.
     replays: filter -> the retained messages still to be sent for it; None when there are none. overtaken: topics on
     which a live message went out meanwhile, each with the broker's newest message number of that time.
@@ -137,6 +139,7 @@ class Session:
         "overtaken",
         "packet_size_max",
         "principal",
+        "purge_at",
         "queue",
         "queue_bytes",
         "replays",
@@ -173,6 +176,7 @@ class Session:
         self.sequences: dict[int, int] | None = None
         self.queue: deque[Outgoing | bytes] | None = None
         self.queue_bytes = 0
+        self.purge_at = inf
         self.dropping = False
         self.ended = False
         self.replays: OrderedDict[str, ReplayCursor] | None = None

@@ -188,3 +188,26 @@ def test_a_local_subscriber_that_takes_nothing_costs_bounded_memory(make_world, 
     assert payloads(local.take_messages()) == [b"1", b"2", b"3"]
     world.settle()
     assert payloads(local.take_messages()) == [b"5", b"7"]
+
+
+@pytest.mark.spec("MQTT-3.3.2-5", version="5.0")
+@pytest.mark.parametrize("restarted", [False, True], ids=["", "restarted"])
+def test_what_has_expired_makes_room_in_a_full_queue(make_world, restarted):
+    world = make_world(queue_messages_max=4)
+    away(world)
+    for payload, expiry_s in ((b"1", 3600), (b"2", 5), (b"3", 5), (b"4", 60)):
+        world.publish("t", payload, 1, message_expiry_interval=expiry_s)
+    world.publish("t", b"5", 1)
+    assert world.counters.dropped_queue == 1
+    if restarted and world.store is not None:
+        world.restart()
+    world.wait(10)
+    dropped = world.counters.dropped_queue
+    for payload in (b"6", b"7", b"8"):
+        world.publish("t", payload, 1)
+    assert world.counters.dropped_queue == dropped + 1
+    assert world.counters.dropped_expired == 2
+    assert (world.counters.queued_messages, world.session("s").queue_bytes) == (4, 20)
+    if world.store is not None:
+        world.restart()
+    assert payloads(lasting(world, "s", 5).messages()) == [b"1", b"4", b"6", b"7"]

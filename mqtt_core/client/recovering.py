@@ -49,13 +49,14 @@ def _fill(state: ClientState, sending: Sending, stored: SessionSnapshot) -> None
         sending.restore_queued(Outgoing(entry.message, entry.qos, entry.retain))
     for packet_id in stored.receipts:
         session.incoming.received[packet_id] = None
+    version5 = state.version5  # options of 5.0 cannot be said in 3.1.1
     for kept in stored.record.subscriptions:
         session.subscriptions[kept.filter] = Subscription(
             session,
             kept.filter,
             kept.qos,
-            kept.no_local,
-            kept.retain_as_published,
-            kept.retain_handling,
-            kept.subscription_id,
+            version5 and kept.no_local,
+            version5 and kept.retain_as_published,
+            kept.retain_handling if version5 else 0,
+            kept.subscription_id if version5 else 0,
         )

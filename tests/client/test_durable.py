@@ -333,3 +333,23 @@ def test_completions_need_no_commit():
     wire.sent()
     wire.receive_bytes(b"\x40\x02\x00\x01")
     assert wire.events() == [PublishCompleted(token)]
+
+
+def test_a_session_stored_with_5_goes_on_with_311():
+    disk = Disk()
+    wire = disk.start()
+    disk.open(wire)
+    wire.client.subscribe(
+        [SubscribeFilter("a", 1, True, True, 1)], properties=Properties(subscription_identifiers=(7,)), now=wire.now
+    )
+    disk.commit(wire)
+    wire.receive(SubackPacket(wire.sent()[-1].packet_id, [1]))
+    wire.publish("t", b"1", qos=1, properties=Properties(content_type="text"))
+    disk.commit(wire)
+    again = disk.start(version=4, session_expiry_s=0)
+    disk.open(again)
+    disk.commit(again)
+    assert again.client.connected
+    subscribe, publish = again.sent()
+    assert subscribe.subscriptions == [SubscribeFilter("a", 1)]
+    assert (publish.topic, publish.payload) == ("t", b"1")

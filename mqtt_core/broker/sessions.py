@@ -46,7 +46,7 @@ def open_session(
         session.will_at = 0.0
         return session, True  # [MQTT-3.1.2-5 v5] [MQTT-3.1.2-4 v3.1.1]
     session = Session(client_id, principal.identity, version)
-    session.barrier = barrier
+    session.barrier = max(barrier, state.journal.deletion(client_id))
     state.registry.sessions[client_id] = session  # [MQTT-3.1.2-6 v5] [MQTT-3.1.3-2] [MQTT-4.1.0-1]
     return session, False  # [MQTT-3.2.2-1 v3.1.1]
 

@@ -125,6 +125,7 @@ class Journal:
         "_bodies",
         "_claimed",
         "_clients",
+        "_deleted",
         "_dirty",
         "_retained",
         "_words",
@@ -148,6 +149,7 @@ class Journal:
         self._written: dict[int, None] = {}
         self._clients: dict[str, ClientRows] = {}
         self._dirty: dict[str, Recordable] = {}
+        self._deleted: dict[str, int] = {}
         self._retained: dict[str, int] = {}
 
     # ------------------------------------------------------------------------------------------------ sessions
@@ -173,7 +175,12 @@ class Journal:
         rows.keys = []
         rows.sizes = []
         self._words += (rows.base | DELETE, 0)
+        self._deleted[client_id] = self.barrier
         return self.barrier
+
+    def deletion(self, client_id: str) -> int:
+        """Barrier of a deletion of the client's session that is not durable yet; 0 when there is none."""
+        return self._deleted.get(client_id, 0)
 
     # ------------------------------------------------------------------------------------------------ messages
 
@@ -358,6 +365,10 @@ class Journal:
         self._claimed = self.enabled
         return self.barrier
 
+    def pending(self) -> int:
+        """Number of the newest batch that holds anything and is not durable yet; 0 when there is none."""
+        return self.barrier if self._words or self._dirty or self._claimed else self.in_flight
+
     def take_batch(self) -> Batch | None:
         """The open batch, and a new one opens; None if there is nothing to write or a batch is in flight.
 
@@ -389,6 +400,8 @@ class Journal:
         assert number == self.in_flight, (number, self.in_flight)
         self.committed = number
         self.in_flight = 0
+        if self._deleted:
+            self._deleted = {client_id: barrier for client_id, barrier in self._deleted.items() if barrier > number}
 
     def _rows(self, client_id: str) -> ClientRows:
         rows = self._clients.get(client_id)

@@ -291,7 +291,9 @@ class Router:
             return 0
         if outcome == STORED:
             return self.journal.store_retained(message.topic, message)
-        return self.journal.store_retained(message.topic, None) if outcome in (REMOVED, REFUSED) else 0
+        if outcome in (REMOVED, REFUSED):
+            return self.journal.store_retained(message.topic, None)
+        return self.journal.pending()  # nothing is retained, which may rest on a removal that is not durable yet
 
     def publish(
         self, message: Message, now: float, barrier: int = 0, packet_id: int = 0, route: Route | None = None

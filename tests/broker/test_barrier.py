@@ -9,6 +9,7 @@ from mqtt_core.codec import (
     DisconnectPacket,
     PingreqPacket,
     PingrespPacket,
+    Properties,
     PubackPacket,
     PubcompPacket,
     PublishPacket,
@@ -525,3 +526,33 @@ def test_a_frame_that_was_never_promised_a_commit_does_not_wait_for_one(slow, ve
     hold(world)
     first.drop()
     assert len(second.messages()) == 1
+
+
+def test_that_there_is_no_session_waits_for_its_deletion_to_be_durable(slow):
+    world = slow()
+    client = lasting(world, "c", 5, "t")
+    hold(world)
+    client.send(DisconnectPacket(0, Properties(session_expiry_interval=0)))
+    client = world.dial()
+    client.send(connect_packet("c", clean=False))
+    assert client.received() == []
+    while commit(world):
+        pass
+    (connack,) = client.received()
+    assert (connack.reason_code, connack.session_present) == (0, False)
+
+
+def test_the_second_removal_of_a_retained_message_waits_for_the_first_to_be_durable(slow, version):
+    world = slow()
+    first = fleeting(world, "first", version)
+    second = fleeting(world, "second", version)
+    first.send(pub(b"x", 1, retain=True))
+    first.received()
+    hold(world)
+    first.send(pub(b"", 1, retain=True))
+    second.send(pub(b"", 1, retain=True))
+    assert first.received() == second.received() == []
+    commit(world)
+    assert kinds(first.received()) == kinds(second.received()) == [PubackPacket]
+    second.send(pub(b"", 1, retain=True))
+    assert kinds(second.received()) == [PubackPacket]

@@ -135,12 +135,28 @@ class Subscribing:
             self.waiting.append(request)
         return request.token
 
+    def _unavailable(self, name: str, identifier: int) -> int:
+        """The reason code if this server cannot subscribe to a filter, 0 if it can."""
+        link = self.state.link
+        if not link.shared and split_share(name)[0]:
+            return ReasonCode.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED.value
+        if not link.wildcards and ("+" in name or "#" in name):
+            return ReasonCode.WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED.value
+        if identifier and not link.subscription_ids:
+            return ReasonCode.SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED.value
+        return 0
+
     def _ask(self, request: Request) -> None:
-        """Send a request. One that waited for a connection may turn out too large for its server."""
+        """Send a request. One that waited for a connection may turn out to be nothing for its server."""
         state = self.state
+        code = 0
         if len(encode(request.packet(65535), state.config.version)) > state.link.packet_size_max:
-            codes = (ReasonCode.PACKET_TOO_LARGE.value,) * len(request.names)
-            self._complete(request, codes, NO_PROPERTIES)
+            code = ReasonCode.PACKET_TOO_LARGE.value
+        ids = request.properties.subscription_identifiers
+        for wanted in request.subscriptions:
+            code = code or self._unavailable(wanted.filter, ids[0] if ids else 0)
+        if code:
+            self._complete(request, (code,) * len(request.names), NO_PROPERTIES)
             return
         packet_id = state.session.outgoing.reserve()  # [MQTT-2.2.1-3 v5] [MQTT-2.3.1-2 v3.1.1] [MQTT-3.3.4-8 v5]
         request.packet_id = packet_id
@@ -233,9 +249,24 @@ class Subscribing:
         for request in waiting:
             self._ask(request)
 
+    def _give_up_unavailable(self) -> None:
+        """Forget, and tell, what a server with fewer features than the one before would hang up for."""
+        subscriptions = self.state.session.subscriptions
+        refused: dict[str, int] = {}
+        for kept in subscriptions.values():
+            code = self._unavailable(kept.filter, kept.subscription_id)
+            if code:
+                refused[kept.filter] = code
+        if refused:
+            for name in refused:
+                del subscriptions[name]
+            self._store()
+            self.state.events.append(SubscriptionsRestored(tuple(refused), tuple(refused.values()), NO_PROPERTIES))
+
     def _restoration(self) -> list[Request]:
         """SUBSCRIBEs for all subscriptions the session had, one for each identifier and slice of filters."""
         groups: dict[int, list[SubscribeFilter]] = {}
+        self._give_up_unavailable()
         for kept in self.state.session.subscriptions.values():
             wanted = SubscribeFilter(
                 kept.filter, kept.qos, kept.no_local, kept.retain_as_published, kept.retain_handling

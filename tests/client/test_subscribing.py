@@ -243,3 +243,28 @@ def test_subscribing_uses_identifiers_but_no_quota():
     assert wire.sent() == []
     wire.receive(PubackPacket(2))
     assert [p.packet_id for p in wire.sent()] == [4]
+
+
+@pytest.mark.parametrize(
+    "topic_filter, identifier, lacking, code",
+    [
+        ("a/#", 0, "wildcard_subscription_available", 0xA2),
+        ("$share/g/a", 0, "shared_subscription_available", 0x9E),
+        ("a", 7, "subscription_identifier_available", 0xA1),
+    ],
+)
+def test_a_server_that_lost_a_feature_is_not_asked_for_it_again_and_again(topic_filter, identifier, lacking, code):
+    properties = Properties(subscription_identifiers=(identifier,)) if identifier else NO_PROPERTIES
+    wire = opened()
+    granted(wire, "plain")
+    granted(wire, topic_filter, properties=properties)
+    wire.lose()
+    token = subscribe(wire, topic_filter, properties=properties)
+    events = wire.open(**{lacking: False})
+    assert SubscriptionsRestored((topic_filter,), (code,)) in events
+    assert SubscribeCompleted(token, (topic_filter,), (code,)) in events
+    assert [s.filter for p in wire.sent() for s in p.subscriptions] == ["plain"]
+    assert wire.client.subscriptions == ["plain"]
+    wire.lose()
+    wire.open(**{lacking: False})
+    assert [s.filter for p in wire.sent() for s in p.subscriptions] == ["plain"]

@@ -99,6 +99,7 @@ class ClientLoop:
         driver = self.driver
         driver.close()
         self.wake()
+        self._room.set()
         with anyio.move_on_after(self.settings.config.close_timeout_s, shield=True):
             if self._link is not None:
                 await self._over.wait()
@@ -217,10 +218,15 @@ class ClientLoop:
                     self._reading.cancel()
             if core.outbox_bytes <= FLUSH_BYTES:
                 self._room.set()
-            if not (core.reading_held or core.reading_paused):
-                self._readable.set()
+            self._resume_reading()
             await self._wakeup.wait()
             self._wakeup = anyio.Event()
+
+    def _resume_reading(self) -> None:
+        """Let the reader go on if it may, a server may not read before it is read."""
+        core = self.driver.core
+        if not (core.reading_held or core.reading_paused):
+            self._readable.set()
 
     async def _watch_time(self) -> None:
         """Be there when a deadline comes, whatever the writer is waiting for."""
@@ -299,6 +305,7 @@ class ClientLoop:
     def wake(self) -> None:
         """Write soon, and see to the next deadline; see `ClientHost`."""
         self._wakeup.set()
+        self._resume_reading()
         deadline = self.driver.next_deadline()
         if deadline is not None and deadline < self._timer_at:
             self._timer_moved.set()

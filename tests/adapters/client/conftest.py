@@ -132,10 +132,14 @@ def counting_server():
 def stuck_server():
     """Answers one CONNECT and reads nothing more."""
     listener = socket.create_server(("127.0.0.1", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
     done = threading.Event()
 
     def serve():
-        sock, _ = listener.accept()
+        try:
+            sock, _ = listener.accept()
+        except OSError:
+            return
         with sock:
             sock.recv(1000)
             sock.sendall(b"\x20\x03\x00\x00\x00")
@@ -145,5 +149,6 @@ def stuck_server():
     thread.start()
     yield listener.getsockname()[1]
     done.set()
-    thread.join()
+    listener.shutdown(socket.SHUT_RDWR)
     listener.close()
+    thread.join()

@@ -14,7 +14,7 @@ from mqtt_adapters import blocking
 from mqtt_adapters.asyncio import Client
 from mqtt_adapters.client.streams import Overflow
 from mqtt_adapters.errors import ClientClosed, ClientError, OperationTimeout
-from mqtt_core.codec import LocalProtocolError, Properties, StorageError
+from mqtt_core.codec import LocalProtocolError, Properties, PublishPacket, StorageError, encode
 from mqtt_core.persistence import MemoryStore
 from tests.adapters.client.kit import contract, free_port, take
 from tests.adapters.kit import asyncio_test
@@ -26,6 +26,14 @@ QUICK = {"reconnect_min_s": 0.01, "reconnect_max_s": 0.01}
 def loop_of(style, client):
     """What is behind a client's verbs."""
     return client._client._loop if style.name in {"blocking", "pump"} else client._loop
+
+
+async def no_more(style, sent):
+    """Wait until a publisher has to wait."""
+    before = -1
+    while before != len(sent):
+        before = len(sent)
+        await style.sleep(0.1)
 
 
 class FrailStore(MemoryStore):
@@ -203,3 +211,62 @@ def test_a_callback_of_a_pumped_client_does_not_wait_for_itself(own_broker):
         client.publish("pumped", b"", qos=1)
         while not refused:
             client.pump(1)
+
+
+@contract
+async def test_a_server_that_does_not_read_before_it_is_read_stops_nothing_for_good(style):
+    if style.name in {"blocking", "pump"}:
+        return  # their publishers are in the way of their readers, one thread being both
+    sent = []
+    block = encode(PublishPacket("down", bytes(10_000)), 5)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+
+        def talk():
+            sock, _ = listener.accept()
+            with sock, contextlib.suppress(OSError):
+                sock.recv(1000)
+                sock.sendall(b"\x20\x03\x00\x00\x00" + block * 2000)
+                while sock.recv(1 << 20):
+                    pass
+
+        talker = threading.Thread(target=talk)
+        talker.start()
+        async with (
+            style.client(port=listener.getsockname()[1], buffer_messages=10) as client,
+            anyio.create_task_group() as tasks,
+        ):
+
+            async def flood():
+                for _ in range(200):
+                    await client.publish("up", bytes(100_000))
+                    sent.append(None)
+
+            tasks.start_soon(flood)
+            await no_more(style, sent)
+            with anyio.fail_after(20):
+                assert len(await take(client.messages, 2000)) == 2000
+        talker.join()
+
+
+@contract
+async def test_who_waits_for_room_when_the_client_is_closed_hears_of_it(style, stuck_server):
+    if style.name in {"blocking", "pump"}:
+        return
+    told = []
+    sent = []
+
+    async def flood(client):
+        with pytest.raises(ClientClosed):
+            while True:
+                await client.publish("up", bytes(100_000))
+                sent.append(None)
+        told.append(None)
+
+    async with anyio.create_task_group() as tasks:
+        async with style.client(port=stuck_server, close_timeout_s=0.05) as client:
+            tasks.start_soon(flood, client)
+            await no_more(style, sent)
+        with anyio.fail_after(20):
+            while not told:
+                await style.sleep(0.01)

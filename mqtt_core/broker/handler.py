@@ -65,7 +65,8 @@ ANSWERS_MAX: Final = 256 * 1024
 """Packets that one input handles one by one, and bytes of answers to them, before others get their turn: what is left
 follows with the next timer, which is due at once."""
 VERDICTS_MAX: Final = 1024
-"""Publish verdicts kept per connection; then they are asked anew."""
+VERDICT_TOPIC_MAX: Final = 1024
+"""Publish verdicts kept per connection, then they are asked anew; characters of a topic whose verdict is kept."""
 
 
 class ClientHandler(Connection):
@@ -442,5 +443,7 @@ class ClientHandler(Connection):
         verdict = verdicts.get(key)
         if verdict is None:
             assert self.session is not None
-            verdict = verdicts[key] = policy.authorize_publish(state.principal(self.session), topic, qos, retain)
+            verdict = policy.authorize_publish(state.principal(self.session), topic, qos, retain)
+            if len(topic) <= VERDICT_TOPIC_MAX:
+                verdicts[key] = verdict
         return verdict

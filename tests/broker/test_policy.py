@@ -96,6 +96,16 @@ def test_many_topics_do_not_make_the_broker_remember_without_bound(guarded):
     assert len(client.handler.verdicts) <= 1024
 
 
+def test_verdicts_about_very_long_topics_are_not_remembered(guarded, access):
+    publisher = guarded.connect("p")
+    topics = [f"{number}" + "x" * 10_000 for number in range(3)]
+    access.no_publish.append(topics[0])
+    for topic in topics * 2:
+        publisher.send(PublishPacket(topic, b"x"))
+    assert guarded.counters.dropped_not_authorized == 2
+    assert not publisher.handler.verdicts
+
+
 @pytest.mark.parametrize("guard", [None, "policy"])
 def test_nobody_publishes_to_sys(access, guard, version):
     world = World(policy=access.rules() if guard else None)

@@ -27,11 +27,14 @@ class SharedGroup:
 
     def choose(self, refused: Session | None = None) -> Subscription | None:
         """The member whose turn it is, one that is online if there is any; None when only `refused` is left."""
-        for members in (self.online, self.absent):
-            for _ in range(min(len(members), 2)):
-                self.turn = (self.turn + 1) % len(members)
-                if members[self.turn].session is not refused:
-                    return members[self.turn]  # [MUST-4.8.2-2 v5]
+        return self.next_of(self.online, refused) or self.next_of(self.absent, refused)
+
+    def next_of(self, members: list[Subscription], refused: Session | None) -> Subscription | None:
+        """The member whose turn it is among those online, or among those away; None when only `refused` is left."""
+        for _ in range(min(len(members), 2)):
+            self.turn = (self.turn + 1) % len(members)
+            if members[self.turn].session is not refused:
+                return members[self.turn]  # [MUST-4.8.2-2 v5]
         return None
 
     def place(self, subscription: Subscription) -> None:

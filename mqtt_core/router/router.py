@@ -351,20 +351,27 @@ class Router:
         self, group: SharedGroup, message: Message, refused: Session | None, barrier: int, now: float
     ) -> None:
         """One member of a shared group gets the message, at its own granted QoS [MQTT-4.8.2-3 v5]."""
-        for _ in range(len(group.online) + len(group.absent)):
-            member = group.choose(refused)
-            if member is None:
-                return
-            session = member.session
-            if self.authorize_deliver is None or self.authorize_deliver(session, message.topic):
-                break
-        else:
+        member = self._member(group, message.topic, refused)
+        if member is None:
             return
+        session = member.session
         copy = self.sender.renumbered(message)
         qos = min(message.qos, member.qos)  # [MQTT-4.8.2-3 v5]
         retain = message.retain and member.retain_as_published
         ids = (member.subscription_id,) if member.subscription_id and session.version == V5 else ()
         self.sender.deliver(session, Outgoing(copy, qos, retain, ids, group.key), barrier if qos else 0, now)
+
+    def _member(self, group: SharedGroup, topic: str, refused: Session | None) -> Subscription | None:
+        """Whose turn it is among the members that may see the topic, those online first."""
+        allowed = self.authorize_deliver
+        if allowed is None:
+            return group.choose(refused)
+        for members in (group.online, group.absent):
+            for _ in range(len(members)):
+                member = group.next_of(members, refused)
+                if member is not None and allowed(member.session, topic):
+                    return member
+        return None
 
     # -- the end of a session ------------------------------------------------------------------------------------------
 

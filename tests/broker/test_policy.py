@@ -196,6 +196,17 @@ def test_a_shared_message_goes_to_a_member_that_may_see_it():
     assert [m.payload for m in b.messages()] == [b"0", b"1", b"2", b"3"]
 
 
+def test_a_shared_message_that_nobody_online_may_see_waits_for_an_absent_member_that_may():
+    world = World(policy=Rules(deliver=lambda principal, topic: principal.client_id != "c"))
+    world.connect("c").subscribe("$share/g/t")
+    absent = world.connect("d", clean=False, session_expiry_interval=100)
+    absent.subscribe("$share/g/t")
+    absent.drop()
+    world.publish("t", b"x", 1)
+    absent = world.connect("d", clean=False, session_expiry_interval=100)
+    assert [m.payload for m in absent.messages()] == [b"x"]
+
+
 def test_the_policy_is_not_asked_about_the_hosts_own_subscribers(guarded, access):
     access.no_deliver.append("t")
     local = guarded.subscribe("t")

@@ -280,6 +280,8 @@ class Connection:
         session = self.session
         self.session = None
         if session is not None:
+            late, self.outbox.late = self.outbox.late, []
+            state.sender.expire_unsent(session, late)
             del state.live[session.client_id]
             detach(state, session, send_will, now)
         if accepted:

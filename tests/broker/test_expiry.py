@@ -221,3 +221,16 @@ def test_the_hosts_messages_expire_too(make_world):
     got = lasting(world, "s", 5).messages()
     assert [(p.payload, left(p)) for p in got] == [(b"y", 80)]
     assert isinstance(got[0], PublishPacket)
+
+
+@pytest.mark.spec("MQTT-3.3.2-5", version="5.0")
+def test_what_expired_before_it_left_is_not_sent_again_though_the_connection_breaks_at_once(make_world):
+    world = make_world()
+    subscriber = lasting(world, "s", 5, at("t", 1), frozen=True)
+    world.publish("t", b"x", 1, message_expiry_interval=5)
+    world.now += 10
+    world.broker.handle_timer(world.now)
+    assert subscriber.handler.data_to_send() == []
+    subscriber.drop()
+    assert lasting(world, "s", 5).messages() == []
+    assert world.counters.dropped_expired == 1

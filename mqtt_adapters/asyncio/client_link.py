@@ -90,6 +90,11 @@ class ClientLink(asyncio.Protocol):
 
     # -- for the client ----------------------------------------------------------------------------------------------
 
+    @property
+    def lost(self) -> bool:
+        """The transport is closed."""
+        return self._transport is None
+
     def _opened(self) -> None:
         if not self.opened.done():
             self.opened.set_result(None)
@@ -163,3 +168,5 @@ async def open_transport(link: ClientLink, settings: ClientSettings, connector: 
             factory, address.host, address.port, ssl=tls, server_hostname=address.host if tls else None
         )
     await link.opened
+    if link.lost:  # while the connector had still something to do
+        raise ConnectionError("the server closed the connection")

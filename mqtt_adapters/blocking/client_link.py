@@ -93,6 +93,15 @@ class ClientLink:
 
     def read(self) -> bytes | None:
         """What has arrived, b"" for nothing; None when the connection is over."""
+        data = self._receive()
+        layer = self.layer
+        if layer is None or not data:
+            return data
+        data = layer.receive(data)
+        self._send(layer.data_to_send())
+        return None if layer.closing and not data else data
+
+    def _receive(self) -> bytes | None:
         parts: list[bytes] = []
         for _ in range(_READS_MAX):
             try:
@@ -107,13 +116,7 @@ class ClientLink:
             # Only TLS keeps bytes where select cannot see them.
             if len(data) < READ_BYTES and not isinstance(self.transport, ssl.SSLSocket):
                 break
-        data = b"".join(parts)
-        layer = self.layer
-        if layer is None or not data:
-            return data
-        data = layer.receive(data)
-        self._send(layer.data_to_send())
-        return None if layer.closing and not data else data
+        return b"".join(parts)
 
     def write(self, data: bytes) -> None:
         """Send bytes, or keep what there is no room for."""

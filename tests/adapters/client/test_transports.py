@@ -18,8 +18,13 @@ from websockets.exceptions import ConnectionClosed
 
 from mqtt_adapters.asyncio import Client, MqttServer, ServerConfig
 from mqtt_adapters.asyncio.memory import connect_in_memory, connect_pair
-from mqtt_adapters.errors import ConnectError
-from tests.adapters.client.kit import Mosquitto, OwnBroker, contract, take
+from mqtt_adapters.blocking.client_link import READ_BYTES, ClientLink
+from mqtt_adapters.config import ListenerConfig
+from mqtt_adapters.errors import ConnectError, ConnectionLost
+from mqtt_adapters.websocket import ServerLayer
+from mqtt_core.client import Disconnected
+from mqtt_core.codec import ConnackPacket, DisconnectPacket, encode
+from tests.adapters.client.kit import Mosquitto, OwnBroker, Style, contract, take
 from tests.adapters.kit import asyncio_test
 
 
@@ -452,3 +457,87 @@ async def connect_serial(factory, fd):
     """What `loop.create_connection` is for sockets."""
     SerialTransport(asyncio.get_running_loop(), factory(), fd)
     await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("style", ["asyncio", "blocking"])
+def test_the_last_words_of_a_server_arrive_over_websocket_and_tls(style, certificates):
+    context = ssl.create_default_context(cafile=certificates["ca"])
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificates["server"], certificates["server-key"])
+    seen = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            with tls.wrap_socket(listener.accept()[0], server_side=True) as sock:
+                layer = ServerLayer(ListenerConfig(bind_addr="127.0.0.1:0", websocket=True), 100_000)
+                while not layer.receive(sock.recv(1000)):
+                    sock.sendall(layer.data_to_send())
+                words = layer.wrap(encode(ConnackPacket(0), 5))
+                sock.sendall(words + layer.wrap(encode(DisconnectPacket(0x8B), 5)) + layer.close())
+                with contextlib.suppress(OSError):
+                    sock.unwrap()
+
+        server = threading.Thread(target=serve)
+        server.start()
+        url = f"wss://127.0.0.1:{listener.getsockname()[1]}/mqtt"
+
+        async def talk_to_it(style):
+            async with style.client(url, tls=context, reconnect=False, start_offline=True) as client:
+                client.on_event(seen.append)
+                with pytest.raises(ConnectionLost):
+                    await client.publish("t", b"", qos=1)
+
+        Style(style).run(talk_to_it, Style(style))
+        server.join()
+    assert [(e.reason_code, e.reason) for e in seen if isinstance(e, Disconnected)] == [
+        (0x8B, "disconnected by the server")
+    ]
+
+
+@asyncio_test
+async def test_a_transport_that_is_lost_before_its_connector_is_done_is_no_connection():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        async def connector(factory):
+            loop = asyncio.get_running_loop()
+            transport, _ = await loop.create_connection(factory, *listener.getsockname())
+            listener.accept()[0].close()
+            while not transport.is_closing():
+                await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+        client = Client(connector=connector)
+        with pytest.raises(ConnectError, match="the server closed the connection"):
+            async with asyncio.timeout(5):
+                await client.start()
+
+
+class Script:
+    """A transport that says what it was told to."""
+
+    def __init__(self, *chunks):
+        self._chunks = list(chunks)
+
+    def recv(self, size):
+        return self._chunks.pop(0) if self._chunks else b""
+
+    def setblocking(self, flag):
+        pass
+
+
+class Shouting:
+    """A layer that shows what passed through it."""
+
+    closing = False
+
+    def receive(self, data):
+        return data.upper()
+
+    def data_to_send(self):
+        return b""
+
+
+def test_what_comes_together_with_the_end_passes_through_the_layer_too():
+    link = ClientLink(Script(b"a" * READ_BYTES, b"b" * READ_BYTES, b""), Shouting())
+    assert link.read() == b"A" * READ_BYTES + b"B" * READ_BYTES
+    assert link.read() is None

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["ServerLink"]
 
 READ_BYTES: Final = 256 * 1024
+_READS_MAX: Final = 16
+"""Reads in a row before others get their turn."""
 
 
 class ServerLink(Link):
@@ -111,7 +113,9 @@ class ServerLink(Link):
 
     def read(self) -> None:
         """Take what has arrived."""
-        while not self.closed:
+        for _ in range(_READS_MAX):
+            if self.closed:
+                return
             try:
                 data = self.transport.recv(READ_BYTES)
             except NOT_NOW:
@@ -126,6 +130,7 @@ class ServerLink(Link):
             # Only TLS keeps bytes where the selector cannot see them.
             if not (self.reading and isinstance(self.transport, ssl.SSLSocket)):
                 return
+        self._server.read_soon(self)
 
     def _receive(self, data: bytes) -> None:
         driver, layer = self._server.driver, self._layer

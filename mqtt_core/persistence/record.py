@@ -132,13 +132,10 @@ def encode_session(record: SessionRecord) -> bytes:
         _text(record.identity),
     ]
     for subscription in record.subscriptions:
-        options = subscription.qos | subscription.retain_handling << 4
-        if subscription.no_local:
-            options |= _NO_LOCAL
-        if subscription.retain_as_published:
-            options |= _RETAIN_AS_PUBLISHED
-        parts.append(_SUBSCRIPTION.pack(options, subscription.subscription_id))
-        parts.append(_text(subscription.filter))
+        encoded = subscription.encoded
+        if not encoded:
+            encoded = subscription.encoded = _encode_subscription(subscription)
+        parts.append(encoded)
     if will is not None:
         parts.append(_WILL.pack(will.qos | (_RETAIN if will.retain else 0), will.delay_s, len(will.payload)))
         parts.append(_text(will.topic))
@@ -146,6 +143,15 @@ def encode_session(record: SessionRecord) -> bytes:
         parts.append(encode_properties(will.properties, WILL))
         parts.append(will.payload)
     return b"".join(parts)
+
+
+def _encode_subscription(subscription: SubscriptionRecord) -> bytes:
+    options = subscription.qos | subscription.retain_handling << 4
+    if subscription.no_local:
+        options |= _NO_LOCAL
+    if subscription.retain_as_published:
+        options |= _RETAIN_AS_PUBLISHED
+    return _SUBSCRIPTION.pack(options, subscription.subscription_id) + _text(subscription.filter)
 
 
 def decode_session(body: bytes, client_id: str) -> SessionRecord:

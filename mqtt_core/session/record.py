@@ -40,10 +40,11 @@ class SubscriptionRecord:
     """One subscription with its options (5.0 section 3.8.3.1).
 
     filter: as the client wrote it, `$share/group/` included. qos: 0 to 2, as granted. retain_handling: 0 to 2.
-    subscription_id: 1 to 268,435,455, or 0 for none.
+    subscription_id: 1 to 268,435,455, or 0 for none. encoded: the record in bytes once it has been written, so that a
+    session with very many subscriptions is not put into bytes anew for each that is added.
     """
 
-    __slots__ = ("filter", "no_local", "qos", "retain_as_published", "retain_handling", "subscription_id")
+    __slots__ = ("encoded", "filter", "no_local", "qos", "retain_as_published", "retain_handling", "subscription_id")
 
     def __init__(
         self,
@@ -60,6 +61,7 @@ class SubscriptionRecord:
         self.retain_as_published = retain_as_published
         self.retain_handling = retain_handling
         self.subscription_id = subscription_id
+        self.encoded = b""
 
     def _key(self) -> tuple[str, int, bool, bool, int, int]:
         return (

@@ -34,9 +34,11 @@ class Subscription:
 
     filter: as the client wrote it, `$share/group/` included. qos: 0 to 2, as granted. retain_handling: 0 to 2.
     subscription_id: 1 to 268,435,455, or 0 for none. share: "group/filter" of a shared subscription, else "".
+    It is never changed, only replaced; so what is stored of it is made once.
     """
 
     __slots__ = (
+        "_record",
         "filter",
         "no_local",
         "qos",
@@ -66,20 +68,24 @@ class Subscription:
         self.retain_handling = retain_handling
         self.subscription_id = subscription_id
         self.share = share
+        self._record: SubscriptionRecord | None = None
 
     def __repr__(self) -> str:
         return f"Subscription({self.session.client_id!r}, {self.filter!r}, qos={self.qos})"
 
     def to_record(self) -> SubscriptionRecord:
         """The subscription as it is stored."""
-        return SubscriptionRecord(
-            self.filter,
-            self.qos,
-            self.no_local,
-            self.retain_as_published,
-            self.retain_handling,
-            self.subscription_id,
-        )
+        record = self._record
+        if record is None:
+            record = self._record = SubscriptionRecord(
+                self.filter,
+                self.qos,
+                self.no_local,
+                self.retain_as_published,
+                self.retain_handling,
+                self.subscription_id,
+            )
+        return record
 
 
 class ReplayCursor:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 from mqtt_core.codec import Properties
+from mqtt_core.persistence.record import decode_session, encode_session
 from mqtt_core.session import (
     ALLOWED,
     CLIENT,
@@ -228,3 +229,17 @@ def test_the_limit_of_silence_is_one_and_a_half_keep_alives():
 
 TestSession = SessionMachine.TestCase
 TestSession.settings = settings(max_examples=80, stateful_step_count=50)
+
+
+def test_what_is_stored_of_a_subscription_is_made_once_and_anew_for_one_that_replaces_it():
+    session = Session("c")
+    for number in range(3):
+        session.subscriptions[f"t/{number}"] = Subscription(session, f"t/{number}", 1)
+    first = encode_session(session.to_record())
+    written = [record.encoded for record in session.to_record().subscriptions]
+    assert encode_session(session.to_record()) == first
+    session.subscriptions["t/1"] = Subscription(session, "t/1", 2, retain_handling=1, subscription_id=5)
+    body = encode_session(session.to_record())
+    again = [record.encoded for record in session.to_record().subscriptions]
+    assert [a is b for a, b in zip(again, written, strict=True)] == [True, False, True]
+    assert decode_session(body, "c") == session.to_record()

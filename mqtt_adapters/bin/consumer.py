@@ -130,6 +130,8 @@ async def _subscribe(client: Client, namespace: argparse.Namespace) -> bool:
 
 
 async def _write_messages(client: Client, namespace: argparse.Namespace) -> None:
+    if sys.stdout is None:
+        raise ValueError("standard output is closed")
     out = sys.stdout.buffer
     messages = client.messages
     left: int | None = namespace.count

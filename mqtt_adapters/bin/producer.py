@@ -112,9 +112,9 @@ def _single_message(namespace: argparse.Namespace) -> bytes | None:
         return b""
     if namespace.file is not None:
         return Path(namespace.file).read_bytes()
-    if namespace.stdin_file:
-        return sys.stdin.buffer.read()
-    return None
+    if sys.stdin is None:
+        raise ValueError("standard input is closed")
+    return sys.stdin.buffer.read() if namespace.stdin_file else None
 
 
 class _Publisher:
@@ -168,16 +168,21 @@ async def _chunks() -> AsyncIterator[bytes]:
     """What standard input gives, as it comes. A thread reads it, because a file cannot be waited for; it is a daemon
     and reads the descriptor itself, so that it does not keep an interrupted program from ending."""
     loop = asyncio.get_running_loop()
-    queue: asyncio.Queue[bytes] = asyncio.Queue(CHUNKS_MAX)
+    queue: asyncio.Queue[bytes | OSError] = asyncio.Queue(CHUNKS_MAX)
 
     def read() -> None:
-        data = b"-"
-        while data:
-            data = os.read(STDIN, READ_BYTES)
+        data: bytes | OSError = b"-"
+        while data and not isinstance(data, OSError):
+            try:
+                data = os.read(STDIN, READ_BYTES)
+            except OSError as error:
+                data = error
             asyncio.run_coroutine_threadsafe(queue.put(data), loop).result()
 
     threading.Thread(target=read, daemon=True).start()
     while data := await queue.get():
+        if isinstance(data, OSError):
+            raise data
         yield data
 
 

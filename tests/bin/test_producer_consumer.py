@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import queue
 import re
 import subprocess
@@ -344,3 +346,21 @@ def test_help_is_help_and_h_is_host(inside, program):
     code, out, err = inside(program, "--help")
     assert (code, err) == (0, "")
     assert "-h HOST, --host HOST" in " ".join(out.split())
+
+
+@pytest.mark.parametrize("how", [(), ("-l",), ("-s",)])
+def test_closed_standard_input_is_one_line_and_exit_code_1(server, how):
+    done = produce(server, "-t", "t", *how, preexec_fn=functools.partial(os.close, 0))
+    assert done == (1, "", "mqtt-producer: standard input is closed\n")
+
+
+def test_standard_input_that_cannot_be_read_is_one_line_and_exit_code_1(server, tmp_path):
+    with (tmp_path / "file").open("wb") as only_to_be_written:
+        done = produce(server, "-t", "t", stdin=only_to_be_written)
+    assert done == (1, "", "mqtt-producer: Bad file descriptor\n")
+
+
+def test_closed_standard_output_is_one_line_and_exit_code_1(server):
+    where = ("-h", "127.0.0.1", "-p", server.port)
+    done = run("consumer", *where, "-t", "t", preexec_fn=functools.partial(os.close, 1))
+    assert done == (1, "", "mqtt-consumer: standard output is closed\n")

@@ -36,8 +36,8 @@ SLICE_MAX: Final = 1000
 REPLAY_MAX: Final = 64
 """Retained messages looked at in one step of a replay."""
 
-WALK_COST: Final = 16
-"""What finding them, or none, counts for among the messages of a slice."""
+VISITS_PER_MESSAGE: Final = 4
+"""Names walked to find them, or none, that count as much as one message of a slice."""
 
 
 def drain(sender: Sender, session: Session, now: float) -> None:
@@ -171,11 +171,12 @@ def _replay(sender: Sender, session: Session, cursor: ReplayCursor, limit: int, 
     subscription = cursor.subscription
     used = 1
     if not cursor.found and not cursor.walked:
-        used = WALK_COST
+        walked = sender.retained.visits
         cursor.found, cursor.position = sender.retained.matching_slice(subscription.filter, cursor.position, REPLAY_MAX)
         cursor.found.reverse()
         cursor.walked = cursor.position is None
         cursor.changes = sender.retained.changes
+        used += (sender.retained.visits - walked) // VISITS_PER_MESSAGE
     ids = (subscription.subscription_id,) if subscription.subscription_id and session.version == V5 else ()
     local = session.local
     if session.sink is not None and not (session.stored or session.alias_max or session.packet_size_max):

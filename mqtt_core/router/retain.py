@@ -44,6 +44,11 @@ class RetainStore:
     def __len__(self) -> int:
         return len(self._messages)
 
+    @property
+    def visits(self) -> int:
+        """How many names walks have entered so far: the work they were."""
+        return self._messages.visits
+
     def __contains__(self, topic: str) -> bool:
         return self._messages.get(topic) is not None
 

@@ -17,7 +17,9 @@ import ctypes
 import dataclasses
 import errno
 import gc
+import io
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -105,7 +107,7 @@ def _serve(config: ProgramConfig) -> int:
     if config.verbose:
         logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
     _tune_process()
-    progress = RecoveryProgress(f"{PROGRAM}: reading {config.store}", sys.stderr)
+    progress = RecoveryProgress(f"{PROGRAM}: reading {config.store}", sys.stderr or io.StringIO())
     server = MqttServer(
         config,
         policy=None if config.users_file is None else UsersPolicy.from_file(config.users_file),
@@ -125,7 +127,7 @@ def _serve(config: ProgramConfig) -> int:
         progress.finish()
         gc.enable()
     _log_totals(server)
-    print(f"{PROGRAM}: stopped", flush=True)
+    _tell("stopped")
     return 0
 
 
@@ -146,7 +148,15 @@ def _ready(server: MqttServer) -> None:
     gc.set_threshold(5_000, 10, 100)
     gc.enable()
     asyncio.get_running_loop().set_exception_handler(_loop_exception)
-    print(f"{PROGRAM}: listening on {', '.join(server.addresses)}", flush=True)
+    _tell(f"listening on {', '.join(server.addresses)}")
+
+
+def _tell(text: str) -> None:
+    """Write a line to stdout. A broker serves though nobody reads what it says."""
+    try:
+        print(f"{PROGRAM}: {text}", flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _loop_exception(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import signal
 import socket
+import subprocess
 import sys
+import time
 
 import pytest
 
@@ -235,3 +238,50 @@ def test_running_out_of_file_descriptors_is_survived():
         code, out, err = running.end(signal.SIGTERM)
         assert (code, out) == (0, "mqtt-broker: stopped\n")
         assert "Traceback" not in err
+
+
+def test_a_broker_whose_output_nobody_reads_serves_and_stops_in_order():
+    with broker() as running:
+        port = running.port
+        running.process.stdout.close()
+        with socket.create_connection(("127.0.0.1", port)):
+            running.process.send_signal(signal.SIGTERM)
+            error = running.process.stderr.read()
+        assert running.process.wait(timeout=30) == 0
+    assert error == ""
+
+
+def test_a_broker_begins_though_nobody_reads_its_output():
+    ours, theirs = os.pipe()
+    os.close(ours)
+    command = [sys.executable, "-m", "mqtt_adapters.bin.broker", "--bind-addr", "127.0.0.1:0"]
+    with subprocess.Popen(command, stdout=theirs, stderr=subprocess.PIPE, text=True) as process:
+        os.close(theirs)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=2)
+        process.terminate()
+        assert process.wait(timeout=30) == 0
+        assert process.stderr.read() == ""
+
+
+def test_a_broker_serves_without_any_standard_stream(free_tcp_port):
+    command = [sys.executable, "-m", "mqtt_adapters.bin.broker", "--bind-addr", f"127.0.0.1:{free_tcp_port}"]
+    process = subprocess.Popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command])
+    try:
+        assert connects_within(free_tcp_port, 20)
+        process.terminate()
+        assert process.wait(timeout=30) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def connects_within(port, seconds):
+    """Somebody listens on that port before so much time has passed."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with socket.socket() as sock:
+            if sock.connect_ex(("127.0.0.1", port)) == 0:
+                return True
+        time.sleep(0.02)
+    return False

@@ -130,7 +130,9 @@ class Connection:
         if outbox.credits_taken:
             self.unacked -= outbox.credits_taken
         session = self.session
-        if session is not None and (self.stalled or outbox.late or (not session.direct and session.waits_for_outbox())):
+        if outbox.late or (
+            session is not None and (self.stalled or (not session.direct and session.waits_for_outbox()))
+        ):
             state.resumable[self] = None
         was_paused = self.reading_paused
         if was_paused:
@@ -280,9 +282,9 @@ class Connection:
         session = self.session
         self.session = None
         if session is not None:
-            late, self.outbox.late = self.outbox.late, []
-            state.sender.expire_unsent(session, late)
+            self.drop_late(session)
             del state.live[session.client_id]
+            state.trailing[session.client_id] = self
             detach(state, session, send_will, now)
         if accepted:
             state.events.add(ClientDisconnected(now, self.client_id, self.reason_code, self.reason))
@@ -292,6 +294,19 @@ class Connection:
         self.close_at = now + self.config.close_timeout_s
         self.arm()
         self.outbox.mark_dirty()
+
+    def drop_late(self, session: Session | None) -> None:
+        """What expired before it left is not sent, now or ever. session: None once the connection has left it.
+
+        The rest of such a connection still leaves, later than the session was detached; what expires there goes from
+        the session as long as no other connection has taken that up: to that one the message counts as sent.
+        """
+        late, self.outbox.late = self.outbox.late, []
+        state = self.state
+        if session is None and state.trailing.get(self.client_id) is self:
+            session = state.registry.sessions.get(self.client_id)
+        if session is not None:
+            state.sender.expire_unsent(session, late)  # [MQTT-3.3.2-5 v5]
 
     def taken_over(self, now: float) -> None:
         """Another connection claims the session: what is held is in session and journal; 0x8E goes out at once.
@@ -327,6 +342,10 @@ class Connection:
         """
         self.leaving = True
         self.phase = CLOSED
+        if self.outbox.late:
+            self.drop_late(None)
+        if self.state.trailing.get(self.client_id) is self:
+            del self.state.trailing[self.client_id]
         self.state.deadlines.cancel(self.timer)
         self.timer.owner = None  # a dead timer may stay in the heap for a while; the connection need not
         self.state.handlers.pop(self, None)

@@ -134,9 +134,8 @@ class ClientHandler(Connection):
 
     def continue_reading(self, now: float) -> None:
         """Go on with what was kept: room was made in the outbox or in the receive window."""
-        if self.outbox.late and self.session is not None:
-            late, self.outbox.late = self.outbox.late, []
-            self.state.sender.expire_unsent(self.session, late)
+        if self.outbox.late:
+            self.drop_late(self.session)
         if self.session is not None and not self.session.direct:
             drain(self.state.sender, self.session, now)
         if self.stalled:

@@ -334,6 +334,7 @@ def _attach(handler: ClientHandler, session: Session, connect: ConnectPacket, no
     handler.phase = OPEN
     handler.reader.max_size = config.max_packet_size
     state.live[session.client_id] = handler
+    state.trailing.pop(session.client_id, None)
     counters = state.counters
     counters.connections_accepted += 1
     counters.clients_maximum = max(counters.clients_maximum, len(state.live))

@@ -40,7 +40,9 @@ class BrokerState:
     """The shared parts of one broker.
 
     now: time of the newest input. handlers: open connections, in order of arrival. live: client identifier -> its
-    connection. dirty: what has something to take. resumable: connections that can go on with what they kept.
+    connection. trailing: client identifier -> the connection its session has left and nobody has taken up again, while
+    frames of it may still leave. dirty: what has something to take. resumable: connections that can go on with what
+    they kept.
     policy_epoch: rises with `policy_changed()`; verdicts of an older epoch are void. shutting_down: nobody comes in.
     """
 
@@ -63,6 +65,7 @@ class BrokerState:
         "router",
         "sender",
         "shutting_down",
+        "trailing",
     )
 
     def __init__(self, config: BrokerConfig, policy: Policy | None, journal: Journal, rng: Rng) -> None:
@@ -79,6 +82,7 @@ class BrokerState:
         self.dirty: list[object] = []
         self.handlers: dict[Connection, None] = {}
         self.live: dict[str, ClientHandler] = {}
+        self.trailing: dict[str, Connection] = {}
         self.resumable: dict[Connection, None] = {}
         self.registry = Registry()
         self.retained = RetainStore(config.retained_messages_max, config.retained_bytes_max)

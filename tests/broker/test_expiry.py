@@ -234,3 +234,34 @@ def test_what_expired_before_it_left_is_not_sent_again_though_the_connection_bre
     subscriber.drop()
     assert lasting(world, "s", 5).messages() == []
     assert world.counters.dropped_expired == 1
+
+
+@pytest.mark.spec("MQTT-3.3.2-5", version="5.0")
+@pytest.mark.spec("MQTT-4.6.0-5", version="5.0")
+def test_what_expired_before_it_left_a_closed_connection_is_not_sent_behind_newer_messages(make_world):
+    world = make_world()
+    subscriber = lasting(world, "s", 5, at("t", 1), frozen=True)
+    publisher = fleeting(world, "p", 5)
+    publisher.send(expiring(b"old", seconds=2), pub(b"new", 1, 2))
+    world.broker.disconnect("s", 0x8D, world.now)
+    world.wait(3)
+    subscriber.thaw()
+    new, farewell = subscriber.received()
+    assert (new.payload, farewell.reason_code) == (b"new", 0x8D)
+    subscriber.drop()
+    assert payloads(lasting(world, "s", 5).messages()) == [b"new"]
+    assert world.counters.dropped_expired == 1
+
+
+@pytest.mark.spec("MQTT-4.3.3-7", version="5.0")
+def test_what_a_newer_connection_has_taken_up_does_not_expire_with_the_rest_of_the_older_one(make_world):
+    world = make_world()
+    older = lasting(world, "s", 5, at("t", 1), frozen=True)
+    world.publish("t", b"x", 1, message_expiry_interval=2)
+    world.broker.disconnect("s", 0x8D, world.now)
+    newer = lasting(world, "s", 5)
+    (message,) = newer.messages()
+    newer.drop()
+    world.wait(3)
+    older.thaw()
+    assert [(p.payload, p.packet_id) for p in lasting(world, "s", 5).messages()] == [(b"x", message.packet_id)]

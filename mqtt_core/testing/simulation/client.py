@@ -314,7 +314,9 @@ class Client:
             self._earlier = {}
         elif isinstance(event, PublishFailed):
             oracle.count("publish failed")
-        elif isinstance(event, Connected) and self.purging:
+        if isinstance(event, Connected) and self.tap is not None and self.tap.session is not None:
+            self.tap.session.told = True
+        if isinstance(event, Connected) and self.purging:
             self.purging = False
             core.disconnect(self.world.schedule.now)
             self.world.schedule.at(self.world.schedule.now, self._purged, self.life)

@@ -33,6 +33,8 @@ class Groups:
 
     def charge(self, name: str, message: MessageModel, members: list[SessionModel]) -> None:
         """The broker has taken a message over; these were surely members."""
+        if any(message.number in session.swallowed for session in members):
+            return
         if (name, message.number) not in self._given and all(
             min(message.qos, session.subscriptions[name][-1].qos) for session in members
         ):
@@ -49,6 +51,11 @@ class Groups:
                 disturbed = self._left.get(name, 0) >= message.arrived or message.doubled or message.arrivals > 1
                 if other != session.client_id and qos == 2 and not disturbed and not self._oracle.crashes:
                     self._oracle.fault(f"{name}: {message!r} went to {other} and to {session.client_id}")
+
+    def sent_to_misled(self, session: SessionModel, number: int) -> None:
+        """A member may have taken a message for another."""
+        for name in session.subscriptions:
+            self._owed.pop((name, number), None)
 
     def missing(self) -> list[str]:
         """Messages that no member has been given although none has left and none's queue was full."""

@@ -144,7 +144,9 @@ class SessionModel:
 
     expiry_low, expiry_high: seconds, and lost_low, lost_high: moments between which it lost its connection (the same
     unless a crash made them unsure). inflight: packet identifier -> (message number, PUBREC has arrived). owed:
-    numbers of messages it has to be given. seen: number -> how often it was.
+    numbers of messages it has to be given. seen: number -> how often it was. heir: its client had one before. told: its
+    client has received a CONNACK of it. misled: the client takes an heir for the session it knows, see `Oracle`.
+    swallowed: numbers of messages it may have taken for others because of that.
     """
 
     __slots__ = (
@@ -155,9 +157,11 @@ class SessionModel:
         "expiry_high",
         "expiry_low",
         "forgiven",
+        "heir",
         "inflight",
         "lost_high",
         "lost_low",
+        "misled",
         "newest",
         "overflowed",
         "owed",
@@ -167,12 +171,18 @@ class SessionModel:
         "state",
         "subscribes",
         "subscriptions",
+        "swallowed",
+        "told",
         "version",
     )
 
-    def __init__(self, client_id: str, version: int) -> None:
+    def __init__(self, client_id: str, version: int, heir: bool) -> None:
         self.client_id = client_id
         self.version = version
+        self.heir = heir
+        self.told = False
+        self.misled = False
+        self.swallowed: dict[int, None] = {}
         self.state = SURE
         self.connected = False
         self.connects = 0

@@ -182,7 +182,9 @@ class Oracle:
                     members.append(session)
                 elif session.too_large(message):
                     self.count("too large for a client")
-                elif (message.calm or min(message.qos, subscription.qos)) and message.number not in session.seen:
+                elif message.number in session.seen or message.number in session.swallowed:
+                    continue
+                elif message.calm or min(message.qos, subscription.qos):
                     session.owed[message.number] = 1
             if members and not unsure:
                 self.groups.charge(name, message, members)
@@ -238,7 +240,9 @@ class Oracle:
         if not packet.session_present or session is None:
             if session is not None:
                 self._end(session)
-            session = self.sessions[client_id] = SessionModel(client_id, connect.version)
+            session = self.sessions[client_id] = SessionModel(client_id, connect.version, session is not None)
+        elif session.heir and not session.told and not session.misled:
+            self._mislead(session)
         self.count("session present" if packet.session_present else "session new")
         session.state = SURE
         session.connected = True
@@ -256,6 +260,23 @@ class Oracle:
             session.expiry_low = min(session.expiry_low, tap.expiry_low)
             self._lost(session)
         return session
+
+    def _mislead(self, session: SessionModel) -> None:
+        """A CONNACK with Session Present 0 never reached the client, and now it is told that a session is present.
+
+        It cannot know that this is not the session it remembers, and MQTT has no way to tell it. So it takes new
+        messages of QoS 2 for those it has already where the identifiers are the same, and goes on with publishes the
+        broker knows nothing of.
+        """
+        session.misled = True
+        self.count("client misled by a lost CONNACK")
+        self.publisher_lost_session([m for m in self.messages.values() if m.publisher == session.client_id])
+
+    def sent_to_misled(self, session: SessionModel, number: int) -> None:
+        """A message of QoS 2 left for a client that was misled: it may take it for another."""
+        session.swallowed[number] = None
+        session.owed.pop(number, None)
+        self.groups.sent_to_misled(session, number)
 
     def refused(self, tap: Tap, code: int) -> None:
         """A CONNACK of refusal left. code: its reason code."""
@@ -321,10 +342,12 @@ class Oracle:
         session = tap.session_before
         now = self.schedule.now
         if session is None:
-            session = self.sessions[connect.client_id] = SessionModel(connect.client_id, tap.version)
+            session = self.sessions[connect.client_id] = SessionModel(connect.client_id, tap.version, False)
             session.state = MAYBE
         elif tap.expected != SURE:
             self._doubt(session)
+            session.heir = True
+            session.told = False
         expiry_s = (connect.properties.session_expiry_interval or 0) if connect.version == 5 else self.expiry_v311_s
         if connect.version != 5 and connect.clean_start:
             expiry_s = 0

@@ -255,6 +255,8 @@ class Tap:
         oracle.deliveries.check_expiry(self, publish)
         if publish.qos and not self.over:
             self._check_flight(session, publish)
+        if publish.qos == 2 and session.misled:
+            oracle.sent_to_misled(session, oracle.number_of(publish.payload))
 
     def _check_flight(self, session: SessionModel, publish: Publish) -> None:
         """Packet identifiers, DUP, quota and the order of resending."""

@@ -170,6 +170,9 @@ class World:
         committer = self.server.committer
         if committer is not None and committer.busy:
             return "the broker is committing"
+        for held in broker.sessions():
+            if held.inflight and held.sink is not None:
+                return f"{held.client_id} is still to answer {len(held.inflight)} messages"
         if broker.counters.queued_messages:
             return f"{broker.counters.queued_messages} messages are queued"
         return ""

@@ -259,15 +259,15 @@ FAULTS = [
     Fault(
         "members of a shared subscription that are away are skipped",
         "router/registry.py",
-        "        for members in (self.online, self.absent):\n            for _ in range(min(len(members), 2)):",
-        "        for members in (self.online,):\n            for _ in range(min(len(members), 2)):",
+        "return self.next_of(self.online, refused) or self.next_of(self.absent, refused)",
+        "return self.next_of(self.online, refused)",
         ("shared=0.8", "share_v5=1.0", "share_sleepy=0.6"),
     ),
     Fault(
         "the last member of a shared subscription gets nothing",
         "router/registry.py",
-        "                    return members[self.turn]  # [MUST-4.8.2-2 v5]",
-        "                    return members[self.turn] if self.turn < len(members) - 1 else None",
+        "                return members[self.turn]  # [MUST-4.8.2-2 v5]",
+        "                return members[self.turn] if self.turn < len(members) - 1 else None",
         ("shared=0.8", "share_v5=1.0"),
     ),
     Fault(

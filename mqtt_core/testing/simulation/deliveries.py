@@ -93,10 +93,7 @@ class Deliveries:
             session.seen_qos0[number] = None
         count = session.seen[number] = session.seen.get(number, 0) + 1
         if message.will:
-            if count > message.wills * (1 if event.qos == 2 else session.connects) + self._oracle.crashes:
-                self._oracle.fault(
-                    f"{session.client_id} got the will {message!r} {count} times, due were {message.wills}"
-                )
+            self._check_will_count(session, message, event.qos)
             return
         if count == 1 or message.doubled:
             return
@@ -113,6 +110,24 @@ class Deliveries:
         if count > allowed:
             self._oracle.fault(f"{session.client_id} got {message!r} {count} times, at last with QoS {event.qos}")
         self._oracle.count(f"repeated qos {event.qos}")
+
+    def _check_will_count(self, session: SessionModel, message: MessageModel, qos: int) -> None:
+        """One will may be published many times, for one connection after the other.
+
+        Each time it has the QoS that was granted then. With QoS 2 it is delivered once, whatever was delivered with
+        another QoS before; with QoS 1 again on every connection until it is acknowledged.
+        """
+        number = message.number
+        crashes = self._oracle.crashes
+        count = session.seen[number]
+        if count > message.wills * session.connects + crashes:
+            self._oracle.fault(f"{session.client_id} got the will {message!r} {count} times, due were {message.wills}")
+        if qos == 2:
+            count = session.wills_qos2[number] = session.wills_qos2.get(number, 0) + 1
+            if count > message.wills + crashes:
+                self._oracle.fault(
+                    f"{session.client_id} got the will {message!r} {count} times with QoS 2, due were {message.wills}"
+                )
 
     def _check_order(self, session: SessionModel, message: MessageModel, qos: int) -> None:
         if session.seen[message.number] > 1 or message.arrivals > 1:

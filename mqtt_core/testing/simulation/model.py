@@ -174,6 +174,7 @@ class SessionModel:
         "swallowed",
         "told",
         "version",
+        "wills_qos2",
     )
 
     def __init__(self, client_id: str, version: int, heir: bool) -> None:
@@ -197,6 +198,7 @@ class SessionModel:
         self.owed: dict[int, int] = {}
         self.seen: dict[int, int] = {}
         self.seen_qos0: dict[int, None] = {}
+        self.wills_qos2: dict[int, int] = {}  # number -> how often it was given that with QoS 2
         self.newest: dict[tuple[str, str, int, int], int] = {}
         self.forgiven: dict[int, None] = {}
         self.overflowed = False

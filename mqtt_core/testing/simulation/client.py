@@ -6,6 +6,7 @@ given goes to the oracle at once.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Final
@@ -78,9 +79,9 @@ class Client:
         self._earlier: dict[int, MessageModel] = {}
         self._completed: list[MessageModel] = []
         self._completing: list[MessageModel] = []
-        self.received: dict[int, None] = {}
-        self._unsaved: dict[int, None] = {}
-        self._saving: dict[int, None] = {}
+        self.received: Counter[int] = Counter()
+        self._unsaved: Counter[int] = Counter()
+        self._saving: Counter[int] = Counter()
         self._armed = 0.0
 
     # -- its process ----------------------------------------------------------------------
@@ -120,10 +121,10 @@ class Client:
             self._earlier.update({message.number: message for message in unsettled})
             self._completed = []
             self._completing = []
-            self.world.oracle.forgive(self.name, {**self._unsaved, **self._saving, **self.received})
-        self._unsaved = {}
-        self._saving = {}
-        self.received = {}
+            self.world.oracle.forgive(self.name, self._unsaved + self._saving + self.received)
+        self._unsaved = Counter()
+        self._saving = Counter()
+        self.received = Counter()
         self.drop_link()
 
     def _storage_failed(self) -> None:
@@ -132,7 +133,7 @@ class Client:
         self.world.restart_client(self)
 
     def _saved(self) -> None:
-        self._saving = {}
+        self._saving = Counter()
         self._completing = []
         self.tick()
 
@@ -238,10 +239,10 @@ class Client:
         taken = committer.taken
         committer.pump()
         if committer.taken != taken:
-            self._saving, self._unsaved = self._unsaved, {}
+            self._saving, self._unsaved = self._unsaved, Counter()
             self._completing, self._completed = self._completed, []
             if not committer.busy:
-                self._saving = {}
+                self._saving = Counter()
                 self._completing = []
 
     def _flush(self, core: MqttClient, link: Link) -> bool:
@@ -275,7 +276,7 @@ class Client:
         oracle.deliveries.delivered(self.tap, event)
         if event.qos == 2 and self.storage is not None and event.payload:
             number = oracle.number_of(event.payload)
-            (self.received if event.token else self._unsaved)[number] = None
+            (self.received if event.token else self._unsaved)[number] += 1
         if event.token:
             self.world.schedule.at(
                 self.world.schedule.now + self.rng.random() * 2 * self.world.options.pause_s,
@@ -286,9 +287,9 @@ class Client:
     def _acknowledge(self, argument: tuple[int, int, int]) -> None:
         life, token, number = argument
         if self.core is not None and life == self.life:
-            if number in self.received:
-                del self.received[number]
-                self._unsaved[number] = None
+            if self.received[number]:
+                self.received[number] -= 1
+                self._unsaved[number] += 1
             self.core.acknowledge(token, now=self.world.schedule.now)
             self.tick()
 

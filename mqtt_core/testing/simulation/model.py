@@ -8,6 +8,7 @@ must not happen is forbidden only where it is not even possible.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final
 
 __all__ = ["GONE", "MAYBE", "SURE", "MessageModel", "SessionModel", "SlotModel", "SubscriptionModel", "filter_matches"]
@@ -200,7 +201,7 @@ class SessionModel:
         self.seen_qos0: dict[int, None] = {}
         self.wills_qos2: dict[int, int] = {}  # number -> how often it was given that with QoS 2
         self.newest: dict[tuple[str, str, int, int], int] = {}
-        self.forgiven: dict[int, None] = {}
+        self.forgiven: Counter[int] = Counter()  # number -> copies that crashes of its client make possible
         self.overflowed = False
         self.packet_size_max = 0
 

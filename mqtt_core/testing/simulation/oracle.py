@@ -382,8 +382,8 @@ class Oracle:
         if session is not None:
             session.overflowed = True
 
-    def forgive(self, client_id: str, numbers: dict[int, None]) -> None:
-        """A client crashed before it had stored the receipt of the messages `numbers`: they may come again."""
+    def forgive(self, client_id: str, numbers: Counter[int]) -> None:
+        """A client crashed before it had stored the receipt of the messages `numbers`: these copies may come again."""
         session = self.sessions.get(client_id)
         if session is not None:
             session.forgiven.update(numbers)

@@ -15,6 +15,7 @@ A broken rule is a `Violation`, raised where it is seen.
 from __future__ import annotations
 
 from collections import Counter
+from math import inf
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -259,6 +260,8 @@ class Oracle:
             # Its end had arrived before this answer left.
             session.expiry_low = min(session.expiry_low, tap.expiry_low)
             self._lost(session)
+            if tap.leaving:
+                self._leaving(tap)
         return session
 
     def _mislead(self, session: SessionModel) -> None:
@@ -294,10 +297,22 @@ class Oracle:
             # It may wait behind messages for which there is no room, and be lost with them when the client comes back.
             self.wills.may_come(tap.connect)
         self.ended(tap, deleted=packet.reason_code == 0)
+        if not self.in_order:
+            self._leaving(tap)
+
+    def _leaving(self, tap: Tap) -> None:
+        """A DISCONNECT may wait behind messages without room; the time of its session begins behind it."""
+        assert tap.connect is not None
+        tap.leaving = True
+        self.sessions[tap.connect.client_id].lost_high = inf
 
     def ended(self, tap: Tap, *, deleted: bool = False, crash: bool = False) -> None:
         """The broker has surely noticed that a connection is over; deleted: its will is. crash: it was the broker's."""
         connect = tap.connect
+        if connect is not None and tap.leaving:
+            tap.leaving = False
+            session = self.sessions[connect.client_id]
+            session.lost_high = min(session.lost_high, self.schedule.now)
         if connect is None or self.taps.get(connect.client_id) is not tap:
             return
         del self.taps[connect.client_id]
@@ -370,6 +385,7 @@ class Oracle:
                 self._end(session)
                 continue
             session.lost_low = min(session.lost_low, stamp)
+            session.lost_high = min(session.lost_high, self.schedule.now)
             if session.state == GONE and session.ended_at >= stamp:
                 session.state = MAYBE
                 session.expiry_high = NEVER

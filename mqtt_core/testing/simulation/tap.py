@@ -32,7 +32,8 @@ class Tap:
     """One connection of a client of the workload.
 
     session: what its CONNACK gave it, None before. over: the broker has surely noticed its end; what was on its way out
-    may still leave, but concerns the session no more.
+    may still leave, but concerns the session no more. leaving: a DISCONNECT has arrived, which the broker may not have
+    come to yet.
     """
 
     __slots__ = (
@@ -50,6 +51,7 @@ class Tap:
         "expected",
         "expiry_low",
         "goodbye",
+        "leaving",
         "over",
         "session",
         "session_before",
@@ -65,6 +67,7 @@ class Tap:
         self.expected = 0
         self.expiry_low = 0xFFFFFFFF
         self.goodbye = False
+        self.leaving = False
         self.over = False
         self._acks1: deque[tuple[int, MessageModel | None]] = deque()
         self._acks2: deque[tuple[int, MessageModel | None]] = deque()

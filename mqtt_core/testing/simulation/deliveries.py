@@ -135,7 +135,10 @@ class Deliveries:
             return
         key = (message.publisher, message.topic, message.qos, qos)
         newest = session.newest.get(key, 0)
-        moved = message.topic.startswith("s/") and self._oracle.ended_index >= message.arrived
+        moved = message.topic.startswith("s/") and (
+            self._oracle.ended_index >= message.arrived
+            or (newest > message.number and self._oracle.groups.handed_on(session, message))
+        )
         # Dropped in its turn because it had expired, and back because a crash lost that: it then counts as sent.
         revived = self._oracle.crashes > 0 and message.deadline <= self._oracle.schedule.now
         if newest > message.number and not (message.doubled or moved or revived):

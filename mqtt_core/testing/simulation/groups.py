@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mqtt_core.testing.simulation.model import MessageModel, SessionModel
+from mqtt_core.testing.simulation.model import GONE, SURE, MessageModel, SessionModel
 
 if TYPE_CHECKING:
     from mqtt_core.testing.simulation.oracle import Oracle
@@ -56,6 +56,24 @@ class Groups:
         """A member may have taken a message for another."""
         for name in session.subscriptions:
             self._owed.pop((name, number), None)
+
+    def handed_on(self, session: SessionModel, message: MessageModel) -> bool:
+        """Another member may have had a message that `session` was given, and have lost its session since.
+
+        The message then comes behind what `session` was given meanwhile, which is in order: a topic is an ordered one
+        for subscriptions that are not shared [MQTT-4.6.0-6 v5]. Who was a member, but is absent, may have expired
+        without any packet that tells; who had expired for sure before the message came has not had it.
+        """
+        oracle = self._oracle
+        return any(
+            subscription.share and subscription.possible(message)
+            for name in oracle.matching_filters(message.topic)
+            for other in oracle.members(name)
+            if other is not session
+            and other.present_at(message.arrived_at) != GONE
+            and other.present_at(oracle.schedule.now) != SURE
+            for subscription in other.subscriptions.get(name, ())
+        )
 
     def missing(self) -> list[str]:
         """Messages that no member has been given although none has left and none's queue was full."""

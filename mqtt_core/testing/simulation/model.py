@@ -36,8 +36,8 @@ def filter_matches(topic_filter: str, topic: str) -> bool:
 class MessageModel:
     """A message of the workload. number: in its payload. publisher: client identifier.
 
-    arrived, came: indices at which the broker first and last got it (0: not yet). arrivals, acks: how often it came and
-    was answered.
+    arrived, came: indices at which the broker first and last got it (0: not yet). arrived_at: time of the first.
+    arrivals, acks: how often it came and was answered.
     done: index of the answer to its last arrival, 0 while one is open. deadline: when it expires (inf: never), from its
     last arrival. doubled: a second copy is in order.
     calm: it has to arrive whatever its QoS. wills: how
@@ -48,6 +48,7 @@ class MessageModel:
         "acks",
         "arrivals",
         "arrived",
+        "arrived_at",
         "calm",
         "came",
         "charged",
@@ -80,6 +81,7 @@ class MessageModel:
         self.will = False
         self.wills = 0
         self.arrived = 0
+        self.arrived_at = 0.0
         self.came = 0
         self.arrivals = 0
         self.acks = 0

@@ -131,7 +131,9 @@ class Oracle:
             self.fault(f"{tap!r}: the client sent something else than {message!r}")
         message.arrivals += 1
         message.came = self.index
-        message.arrived = message.arrived or self.index
+        if not message.arrived:
+            message.arrived = self.index
+            message.arrived_at = self.schedule.now
         message.done = 0
         if publish.expiry_s >= 0:
             deadline = self.schedule.now + publish.expiry_s

@@ -36,18 +36,24 @@ _PUBLISH_QOS1: Final = 0x32
 _RETAINED_QOS0: Final = 0x31
 _RETAINED_QOS1: Final = 0x33
 _PUBLISH_QOS2: Final = 0x34
+_STORED_MAX: Final = 1000
+"""Retained messages that are stored in one go; others want to be served too."""
 
 
-def serve(handler: ClientHandler, now: float) -> None:
-    """Serve the frames at the reader's position as long as they are plain."""
+def serve(handler: ClientHandler, now: float) -> int:
+    """Serve the frames at the reader's position as long as they are plain, and not too many of those that are stored.
+
+    Returns how many of these there were: each is as much work as a packet of the object path.
+    """
     if 0 < handler.packet_size_max < 4:
-        return
+        return 0
     reader = handler.reader
     chunk = reader.chunk
     start = pos = reader.position
     size = len(chunk)
     paced = handler.version != V5
     receive_maximum = handler.config.receive_maximum
+    stored = 0
     while size - pos >= 4:
         if paced and handler.unacked >= receive_maximum:
             break
@@ -62,8 +68,10 @@ def serve(handler: ClientHandler, now: float) -> None:
             after = release_run(handler, chunk, pos, size)
         elif first == PUBREL:
             after = complete_run(handler, chunk, pos, size)
-        elif first in (_RETAINED_QOS0, _RETAINED_QOS1):
-            after = retain_run(handler, chunk, pos, size)
+        elif first in (_RETAINED_QOS0, _RETAINED_QOS1) and stored < _STORED_MAX:
+            before = handler.state.counters.bulk_frames
+            after = retain_run(handler, chunk, pos, size, _STORED_MAX - stored)
+            stored += handler.state.counters.bulk_frames - before
         else:
             break
         if after == pos:
@@ -74,6 +82,7 @@ def serve(handler: ClientHandler, now: float) -> None:
         reader.position = 0
     elif pos != start:
         reader.position = pos
+    return stored
 
 
 def _forward_qos0(handler: ClientHandler, chunk: bytes, pos: int, size: int) -> int:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["retain_run"]
 
 
-def retain_run(handler: ClientHandler, chunk: bytes, pos: int, size: int) -> int:
-    """Store a run of retained messages of one QoS; returns where it ends, `pos` when there is none to store here."""
+def retain_run(handler: ClientHandler, chunk: bytes, pos: int, size: int, most: int) -> int:
+    """Store a run of at most `most` retained messages of one QoS; returns where it ends, `pos` when there is none."""
     state = handler.state
     config = handler.config
     first = chunk[pos]
@@ -32,7 +32,7 @@ def retain_run(handler: ClientHandler, chunk: bytes, pos: int, size: int) -> int
     v5 = 1 if handler.version == V5 else 0
     if not _may_retain(handler, qos):
         return pos
-    quota = config.receive_maximum - handler.unacked if qos else size
+    quota = min(most, config.receive_maximum - handler.unacked) if qos else most
     router = state.router
     retained = router.retained
     sequence = state.sender.sequence

@@ -159,7 +159,7 @@ class ClientHandler(Connection):
         try:
             while self.phase < CLOSING and self.phase != WAITING:  # [MQTT-3.1.4-5 v3.1.1] [MQTT-3.1.4-6 v5]
                 if self.phase == OPEN and self.config.bulk_path:
-                    bulk.serve(self, now)
+                    packets += bulk.serve(self, now)
                     if not reader.chunk and not reader.later_size:
                         break
                 if self.version != V5 and self.window_full():
@@ -170,7 +170,7 @@ class ClientHandler(Connection):
                     break
                 self._handle_frame(frame, now)  # [MUST-3.1.4-2]
                 packets += 1
-                if (packets == PACKETS_MAX or outbox.size - answers > ANSWERS_MAX) and self.phase == OPEN:
+                if (packets >= PACKETS_MAX or outbox.size - answers > ANSWERS_MAX) and self.phase == OPEN:
                     if reader.pending:
                         self.stalled = True
                         self.state.resumable[self] = None

@@ -773,6 +773,18 @@ def test_a_chunk_of_very_many_packets_is_handled_in_turns(version):
     assert world.broker.next_deadline() is None
 
 
+def test_a_chunk_of_very_many_retained_messages_is_handled_in_turns(version):
+    world = World()
+    client = world.connect("c", version=version)
+    chunk = b"".join([encode(PublishPacket(f"t/{n}", b"x", retain=True), version) for n in range(2500)])
+    client.handler.receive_data(chunk, world.now)
+    assert 1000 <= world.broker.counters.publish_received <= 1001
+    assert world.broker.next_deadline() == world.now
+    world.wait(0)
+    assert world.broker.counters.publish_received == 2500
+    assert not client.handler.reading_paused
+
+
 def test_bytes_that_arrive_during_such_a_chunk_keep_their_place(version):
     world = World()
     watcher = world.connect("w", version=version)

@@ -243,6 +243,20 @@ def test_a_delayed_will_is_published_at_the_end_of_its_session_at_the_latest(wor
     assert watcher.messages() == []
 
 
+@pytest.mark.spec("MQTT-3.1.2-8", version="5.0")
+def test_a_client_that_is_back_too_late_has_its_will_published_though_the_timer_has_not_been_served(world, watcher):
+    """A loop that is busy sees the bytes of the client before it sees the time."""
+    will = Will("will/c", b"gone", properties=Properties(will_delay_interval=10))
+    world.connect("c", will=will, session_expiry_interval=100).drop()
+    back = world.dial()
+    world.now += 10
+    back.send(connect_packet("c", clean=False, session_expiry_interval=100))
+    assert back.received()[0].session_present
+    assert watcher.messages() == [GONE]
+    world.wait(1000)
+    assert watcher.messages() == []
+
+
 @pytest.mark.spec("MQTT-3.1.2-8", "MQTT-3.1.3-9", version="5.0")
 def test_a_client_that_is_back_in_time_has_no_will_published(world, watcher):
     world.connect("c", will=delayed(50), session_expiry_interval=100).drop()

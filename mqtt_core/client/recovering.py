@@ -11,6 +11,7 @@ from mqtt_core.client.state import ClientState
 from mqtt_core.persistence.recovery import SessionSnapshot, Snapshot
 from mqtt_core.session.message import Outgoing
 from mqtt_core.session.qos import Released
+from mqtt_core.session.record import EntryRecord
 from mqtt_core.session.session import Subscription
 
 __all__ = ["recover"]
@@ -44,7 +45,8 @@ def _fill(state: ClientState, sending: Sending, stored: SessionSnapshot) -> None
         flow.ids.last = entry.packet_id
     for packet_id, sequence in stored.released:
         flow.inflight[packet_id] = Released(sequence)
-    for entry in stored.queued:
+    # Messages that lost their session went back to the head of the queue, and were written after those behind them.
+    for entry in sorted(stored.queued, key=_published):
         assert entry.message is not None
         sending.restore_queued(Outgoing(entry.message, entry.qos, entry.retain))
     for packet_id in stored.receipts:
@@ -60,3 +62,7 @@ def _fill(state: ClientState, sending: Sending, stored: SessionSnapshot) -> None
             kept.retain_handling if version5 else 0,
             kept.subscription_id if version5 else 0,
         )
+
+
+def _published(entry: EntryRecord) -> int:
+    return entry.sequence

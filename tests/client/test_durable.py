@@ -270,6 +270,29 @@ def test_a_lost_session_is_published_anew_and_that_is_stored():
     assert [e.payload for e in wire.events()] == [b"new"]
 
 
+@both_versions
+def test_what_is_published_anew_comes_before_what_waited_behind_it_also_after_a_crash(version):
+    disk = Disk(version=version, inflight_max=2)
+    wire = disk.start()
+    disk.open(wire)
+    for n in range(4):
+        wire.publish("t", b"%d" % n, qos=1)
+    disk.commit(wire)
+    assert [p.payload for p in wire.sent()] == [b"0", b"1"]
+    wire.lose()
+    disk.config["inflight_max"] = 1
+    wire = disk.start()
+    disk.open(wire, present=False)  # the server has lost the session
+    disk.commit(wire)
+    assert [p.payload for p in wire.sent()] == [b"0"]
+
+    disk.config["inflight_max"] = 4
+    wire = disk.start()
+    disk.open(wire, present=True)
+    disk.commit(wire)
+    assert [p.payload for p in wire.sent()] == [b"0", b"1", b"2", b"3"]
+
+
 def test_a_clean_start_forgets_what_is_stored():
     disk = Disk()
     wire = disk.start()

@@ -17,7 +17,7 @@ import contextlib
 from typing import TYPE_CHECKING, cast
 
 from mqtt_adapters.driver import Link
-from mqtt_adapters.server.peer import Peer, certificate_of, peer_of
+from mqtt_adapters.server.peer import Peer, certificate_of
 
 if TYPE_CHECKING:
     from mqtt_adapters.asyncio.server import MqttServer
@@ -27,15 +27,15 @@ __all__ = ["ServerLink"]
 
 class ServerLink(Link, asyncio.BufferedProtocol):
     """The protocol object of one accepted connection. tls: whether the transport encrypts, which knows no half-closed
-    connections. proxied: who the client is, by a trusted proxy's word; None when the socket tells."""
+    connections. address: who the client is, as the listener knows it; the transport tells only of its certificate."""
 
-    __slots__ = ("_close_timer", "_peer", "_peer_done", "_proxied", "_server", "_tls", "_transport")
+    __slots__ = ("_close_timer", "_peer", "_peer_done", "_server", "_tls", "_transport")
 
     _transport: asyncio.Transport
 
-    def __init__(self, server: MqttServer, tls: bool, proxied: Peer | None = None) -> None:
+    def __init__(self, server: MqttServer, tls: bool, address: Peer) -> None:
         super().__init__()
-        self._proxied = proxied
+        self._peer = address
         self._server = server
         self._tls = tls
         self._peer_done = False
@@ -52,11 +52,7 @@ class ServerLink(Link, asyncio.BufferedProtocol):
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=server.config.write_buffer_bytes)
         server.link_made(self)
-        certificate = certificate_of(transport.get_extra_info("ssl_object"))
-        if self._proxied is not None:
-            self._peer = Peer(self._proxied, certificate)
-        else:
-            self._peer = peer_of(transport.get_extra_info("peername"), certificate)
+        self._peer = Peer(self._peer, certificate_of(transport.get_extra_info("ssl_object")))
         self.handler = server.broker.connection_made(server.now(), owner=self, peer=self._peer)
         server.driver.tick()
 

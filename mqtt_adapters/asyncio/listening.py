@@ -24,7 +24,7 @@ from mqtt_adapters.server.listening import (
     tell_errors,
     unlink_socket,
 )
-from mqtt_adapters.server.peer import Peer
+from mqtt_adapters.server.peer import Peer, peer_of
 from mqtt_adapters.server.proxy import ProxyNetworks, ProxyReader
 
 __all__ = ["Listener", "open_listener"]
@@ -35,8 +35,8 @@ ACCEPT_RETRY_S: Final = 1.0
 ACCEPTS_PER_TURN: Final = 16
 """Connections accepted in a row before the loop serves those it has."""
 
-ProtocolFactory = Callable[[Peer | None], asyncio.BaseProtocol]
-"""Makes the protocol object of an accepted connection, given what a proxy says of the client."""
+ProtocolFactory = Callable[[Peer], asyncio.BaseProtocol]
+"""Makes the protocol object of an accepted connection, given who the client is."""
 
 
 class Listener:
@@ -92,11 +92,13 @@ class Listener:
 
     async def _connect(self, sock: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        peer: Peer | None = None
         try:
+            # Asked here and not of the transport, which has no name for a client that has gone but left a CONNECT.
+            name = sock.getpeername()
+            peer = peer_of(name)
             if self._proxies is not None:
                 async with asyncio.timeout(self._timeout_s):
-                    peer = await self._read_proxy_header(sock, self._proxies)
+                    peer = await self._read_proxy_header(sock, name, self._proxies)
             await loop.connect_accepted_socket(
                 lambda: self._protocol(peer), sock, ssl=self._context, ssl_handshake_timeout=self._tls_timeout_s
             )
@@ -106,8 +108,7 @@ class Listener:
             log.info("a connection was not completed: %s", str(error) or unsaid)
 
     @staticmethod
-    async def _read_proxy_header(sock: socket.socket, proxies: ProxyNetworks) -> Peer:
-        name = sock.getpeername()
+    async def _read_proxy_header(sock: socket.socket, name: object, proxies: ProxyNetworks) -> Peer:
         proxies.check(name)
         reader = ProxyReader(name)
         while reader.wanted:

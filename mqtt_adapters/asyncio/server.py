@@ -136,12 +136,12 @@ class MqttServer(ServerVerbs):
     async def _open(self, listener: ListenerConfig) -> Listener:
         tls = listener.tls
 
-        def link(proxied: Peer | None) -> ServerLink:
+        def link(address: Peer) -> ServerLink:
             if not listener.websocket:
-                return ServerLink(self, tls, proxied)
+                return ServerLink(self, tls, address)
             from mqtt_adapters.asyncio.websocket_link import WebSocketLink  # noqa: PLC0415 - an extra
 
-            return WebSocketLink(self, tls, proxied, listener)
+            return WebSocketLink(self, tls, address, listener)
 
         return await open_listener(listener, link, self.config.connect_timeout_s, self.config.max_connections)
 
@@ -260,7 +260,7 @@ class MqttServer(ServerVerbs):
         peer: what policies are told of the other end. Raises ServerStoppedError when the server does not run.
         """
         self.check_running()
-        return ServerLink(self, tls=False, proxied=Peer(peer))
+        return ServerLink(self, tls=False, address=Peer(peer))
 
     def link_made(self, link: ServerLink) -> None:
         """A connection was accepted."""

@@ -24,8 +24,8 @@ class WebSocketLink(ServerLink):
 
     __slots__ = ("_layer", "_throttled")
 
-    def __init__(self, server: MqttServer, tls: bool, proxied: Peer | None, listener: ListenerConfig) -> None:
-        super().__init__(server, tls, proxied)
+    def __init__(self, server: MqttServer, tls: bool, address: Peer, listener: ListenerConfig) -> None:
+        super().__init__(server, tls, address)
         self._layer = ServerLayer(listener, server.config.max_packet_size)
         self._throttled = False
 

@@ -45,12 +45,12 @@ class Peer(str):
 
 
 def peer_of(name: object, certificate: dict[str, Any] | None = None) -> Peer:
-    """The peer behind a socket's name: a pair of host and port with whatever more, or the path of a unix socket.
+    """The peer behind a socket's name: a pair of host and port with whatever more, or that of a unix socket.
 
     certificate: the client's, as `ssl.SSLSocket.getpeercert` returns it; None without one.
     """
     if not isinstance(name, tuple):
-        return Peer(name if isinstance(name, str) and name and "/" not in name else "unix", certificate)
+        return Peer("unix", certificate)  # whatever name the client has given its socket, an address of TCP maybe
     host, port = name[:2]
     return Peer(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", certificate)
 

@@ -6,6 +6,7 @@ import functools
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import threading
@@ -393,3 +394,32 @@ def test_a_policy_may_refuse(style, tcp):
         peer.send(ConnectPacket("x"))
         assert peer.read().reason_code == Refuse().reason_code
         assert peer.read() is None
+
+
+# ------------------------------------------------------------------------------------------------ who a client is
+
+
+@styles
+def test_a_client_on_a_unix_socket_cannot_give_itself_an_address_of_tcp(style, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    policy = Watching()
+    with Running(style, config=ServerConfig(bind_addr="unix:s"), policy=policy), socket.socket(socket.AF_UNIX) as peer:
+        peer.settimeout(20)
+        peer.bind("10.0.0.1:1234")
+        peer.connect("s")
+        peer.sendall(CONNECT)
+        assert peer.recv(1) == b"\x20"
+    assert policy.peers == ["unix"]
+
+
+@styles
+def test_a_client_that_has_reset_its_connection_is_not_taken_for_one_on_a_unix_socket(style, tcp):
+    policy = Watching()
+    with tcp(style, policy=policy) as run:
+        for _ in range(20):
+            with socket.create_connection(("127.0.0.1", run.server.port)) as gone:
+                gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                gone.sendall(CONNECT)
+        with tcp.peer(run) as last:  # served after those before it
+            last.connect("last")
+    assert {peer.rpartition(":")[0] for peer in policy.peers} == {"127.0.0.1"}

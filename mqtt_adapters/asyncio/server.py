@@ -236,9 +236,9 @@ class MqttServer(ServerVerbs):
             # Outside the main thread, and on Windows, the loop cannot; there the host calls `stop`.
             with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
                 self.loop.add_signal_handler(number, on_signal)
-        if on_ready is not None:
-            on_ready(self)
         try:
+            if on_ready is not None:
+                on_ready(self)
             await self.wait_stopped()
         finally:
             await self.stop()

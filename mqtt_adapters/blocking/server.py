@@ -90,6 +90,7 @@ class MqttServer(ServerVerbs):
         self._thread: threading.Thread | None = None
         self._server_thread = 0
         self._stop_wanted = False
+        self._cut_wanted = False
         self._over = threading.Event()
 
     # ------------------------------------------------------------------------------------------- start and stop
@@ -164,11 +165,14 @@ class MqttServer(ServerVerbs):
             for listener in self._listeners:
                 listener.close()
             self._listeners = []
+            for link in list(self._links):
+                if not link.opened:
+                    link.abort()
             if self._failure is None:
                 self.broker.shutdown(self.now())
                 self.driver.tick()
         deadline = self.now() + self.config.close_timeout_s
-        while self._failure is None and self._links and (left := deadline - self.now()) > 0:
+        while not (self._failure or self._cut_wanted) and self._links and (left := deadline - self.now()) > 0:
             self._step(left)
         with self.lock:
             for link in list(self._links):
@@ -216,9 +220,14 @@ class MqttServer(ServerVerbs):
         self._server_thread = threading.get_ident()
         self.start()
         with self._signals():
-            if on_ready is not None:
-                on_ready(self)
-            self._serve()
+            try:
+                if on_ready is not None:
+                    on_ready(self)
+            except BaseException:
+                self._stop_wanted = True
+                raise
+            finally:
+                self._serve()
         self.wait_stopped()
 
     def _serve(self) -> None:
@@ -233,11 +242,11 @@ class MqttServer(ServerVerbs):
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
         def on_signal(*_: object) -> None:
-            if self._stop_wanted:
-                for link in list(self._links):
-                    link.abort()
+            # It comes in the midst of anything this thread does: it leaves word, and looks at nothing.
+            self._cut_wanted = self._stop_wanted
             self._stop_wanted = True
-            self.wake()
+            with contextlib.suppress(OSError):  # see `wake`, which spares the thread that serves
+                self._wake_out.send(b"x")
 
         kept = {}
         if threading.current_thread() is threading.main_thread():

@@ -1,0 +1,114 @@
+"""Servers that are stopped, asked or left at a moment nobody thinks of first."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import signal
+import socket
+import threading
+
+import pytest
+
+import mqtt_adapters.asyncio
+import mqtt_adapters.blocking
+from mqtt_adapters.config import ServerConfig
+from mqtt_core.codec import ConnectPacket, SubscribeFilter, SubscribePacket, encode
+
+CONFIG = ServerConfig(bind_addr="127.0.0.1:0", sys_interval_s=0.0, close_timeout_s=60.0)
+
+
+# ------------------------------------------------------------------------------------------------- signals and `run`
+
+
+def killed_when(server, ready):
+    """Run a server in this thread; `ready(server)` runs in another one. Returns whether it ended without being told
+    by anything but signals."""
+    rescued = threading.Event()
+
+    def rescue():
+        rescued.set()
+        server._cut_wanted = True
+        server.stop()
+
+    emergency = threading.Timer(10, rescue)
+    emergency.start()
+    other = threading.Thread(target=ready, args=(server,))
+    try:
+        server.run(on_ready=lambda _: other.start())
+    finally:
+        emergency.cancel()
+        other.join()
+    return not rescued.is_set()
+
+
+def test_a_blocking_server_with_nothing_to_do_stops_at_a_signal():
+    def when_it_waits(server):
+        threading.Event().wait(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    assert killed_when(mqtt_adapters.blocking.MqttServer(CONFIG), when_it_waits)
+
+
+def test_a_second_signal_cuts_the_connections_of_a_blocking_server_in_order():
+    callers = []
+
+    class Server(mqtt_adapters.blocking.MqttServer):
+        def link_gone(self, link):
+            callers.extend(frame.function for frame in inspect.stack())
+            super().link_gone(link)
+
+    def twice(server):
+        stubborn, theirs = socket.socketpair()
+        with stubborn:
+            stubborn.settimeout(20)
+            server.serve_transport(theirs)
+            stubborn.sendall(encode(ConnectPacket("x", keep_alive_s=0), 5))
+            stubborn.sendall(encode(SubscribePacket(1, [SubscribeFilter("t")]), 5))
+            heard = b""
+            while b"\x90" not in heard:
+                heard = stubborn.recv(1000)
+            server.publish("t", bytes(1_000_000))  # more than fits: it is not read
+            os.kill(os.getpid(), signal.SIGTERM)
+            while not server.stopping:
+                threading.Event().wait(0.01)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert server.wait_stopped(20)
+
+    assert killed_when(Server(CONFIG), twice)
+    assert "link_gone" in callers
+    assert "on_signal" not in callers  # which runs in the midst of anything
+
+
+def test_a_handshake_that_hangs_does_not_keep_a_blocking_server_from_stopping(certificates):
+    tls = ServerConfig(
+        bind_addr="127.0.0.1:0",
+        close_timeout_s=60.0,
+        tls_cert_file=certificates["server"],
+        tls_key_file=certificates["server-key"],
+    )
+    server = mqtt_adapters.blocking.MqttServer(tls).start()
+    with socket.create_connection(("127.0.0.1", server.port)) as silent:
+        while not server._links:
+            threading.Event().wait(0.01)
+        stopping = threading.Thread(target=server.stop)
+        stopping.start()
+        silent.settimeout(20)
+        assert silent.recv(1) == b""
+        stopping.join()
+
+
+@pytest.mark.parametrize("style", [mqtt_adapters.asyncio, mqtt_adapters.blocking], ids=["asyncio", "blocking"])
+def test_a_program_that_fails_when_its_server_is_ready_leaves_no_server_behind(style):
+    server = style.MqttServer(CONFIG)
+    addresses = []
+
+    def fail(server):
+        addresses.append(("127.0.0.1", server.port))
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        server.run(on_ready=fail)
+    assert (server.running, server.addresses) == (False, [])
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(addresses[0])

@@ -136,7 +136,9 @@ def publish_will(state: BrokerState, session: Session, now: float) -> None:
         state.counters.dropped_not_authorized += 1
         return
     state.counters.wills_published += 1
-    state.router.publish(message_of_will(state, will, now), now)
+    # That it is forgotten is written in the same batch, for which it waits: a crash would have it published again.
+    barrier = state.journal.claim() if session.stored else 0
+    state.router.publish(message_of_will(state, will, now), now, barrier)
 
 
 def message_of_will(state: BrokerState, will: WillRecord, now: float) -> Message:

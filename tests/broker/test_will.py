@@ -370,6 +370,25 @@ def test_a_will_is_published_and_forgotten_in_one_batch(version):
     assert world.session("c").will is None
 
 
+@pytest.mark.parametrize("delay_s", [0, 10])
+@pytest.mark.parametrize("expiry_s", [10, 100])
+def test_a_will_reaches_nobody_before_it_is_durable_that_it_is_forgotten(version, delay_s, expiry_s):
+    """A crash would have it published again."""
+    world = World(stored=True)
+    watcher = world.connect("watcher", version=version)
+    watcher.subscribe("will/#")
+    client = world.connect("c", will=qos1_will(delay_s), session_expiry_interval=expiry_s)
+    world.auto_commit = False
+    client.drop()
+    if delay_s:
+        world.commit()
+        world.wait(delay_s)
+    assert watcher.messages() == []
+    world.commit()
+    world.settle()
+    assert watcher.messages() == [PublishPacket("will/c", b"gone", 1, packet_id=1)]
+
+
 @pytest.mark.spec("MQTT-3.1.2-10", "MQTT-3.14.4-3", version="3.1.1")
 @pytest.mark.spec("MQTT-3.1.2-10", "MQTT-3.14.4-3", version="5.0")
 def test_a_will_deleted_by_disconnect_does_not_come_back(version):

@@ -208,7 +208,7 @@ def _deliver(handler: ClientHandler, run: _Run, session: Session, now: float) ->
     if session.replays is not None:
         sender.overtake(session, run.route.topic)
     if not session.stored:
-        sender.queues.enqueue_frames(session, frames[taken:], now)
+        sender.queues.enqueue_frames(session, frames[taken:], now, run.barrier)
         return taken
     if not run.messages:
         for offset, frame in enumerate(frames):

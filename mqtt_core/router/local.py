@@ -160,7 +160,7 @@ def deliver_local(
         return
     flow = session.outgoing
     if session.queue or flow.resend is not None or local.full() or flow.room() <= 0:
-        sender.queues.enqueue(session, out, now)
+        sender.queues.enqueue(session, out, now, barrier)
         return
     packet_id = flow.send(out)
     if session.stored:

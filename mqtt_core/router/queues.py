@@ -49,8 +49,12 @@ class SessionQueues:
         self.bytes_max = bytes_max
         self.all_bytes_max = all_bytes_max
 
-    def enqueue(self, session: Session, out: Outgoing, now: float) -> None:
-        """The message `out` joins the end of a session's queue, or is dropped where there is no room."""
+    def enqueue(self, session: Session, out: Outgoing, now: float, barrier: int) -> None:
+        """The message `out` joins the end of a session's queue, or is dropped where there is no room.
+
+        barrier: of the writes of the input that caused it, which what leaves the queue waits for; 0 for none.
+        """
+        session.barrier = max(session.barrier, barrier)
         size = out.message.size()
         if not self._has_room(session, size, now):
             return
@@ -60,8 +64,9 @@ class SessionQueues:
             )
         self._append(session, out, size)
 
-    def enqueue_frames(self, session: Session, frames: list[bytes], now: float) -> None:
+    def enqueue_frames(self, session: Session, frames: list[bytes], now: float, barrier: int) -> None:
         """Plain QoS 1/2 frames of one size wait as they came; the session is not stored and speaks their version."""
+        session.barrier = max(session.barrier, barrier)
         size = content_size(frames[0], session.version)
         count = len(frames)
         counters = self._counters

@@ -97,7 +97,7 @@ class Sender:
         if session.direct and session.outgoing.room() > 0 and sink is not None and sink.size < self.outbox_bytes_max:
             self._start_acked(session, sink, out, barrier, now)
         else:
-            self.queues.enqueue(session, out, now)
+            self.queues.enqueue(session, out, now, barrier)
 
     def overtake(self, session: Session, topic: str) -> None:
         """A live message goes out: pending replays forget an older message that is retained on its topic."""

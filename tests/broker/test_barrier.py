@@ -92,6 +92,37 @@ def test_a_subscriber_that_is_not_stored_waits_with_the_others(slow, version):
     assert payloads(passing.messages()) == [b"x"]
 
 
+def test_a_subscriber_that_is_not_stored_waits_also_for_what_its_queue_held(slow, version):
+    world = slow(inflight_max=1)
+    lasting(world, "stored", version, "t")
+    passing = fleeting(world, "s", version, at("t", 1))
+    publisher = fleeting(world, "p", version)
+    publisher.send(pub(b"1", 1, 1))
+    (first,) = passing.messages()
+    publisher.received()
+    hold(world)
+    publisher.send(pub(b"2", 1, 2), pub(b"3", 1, 3))
+    passing.send(PubackPacket(first.packet_id))
+    assert passing.raw() == publisher.raw() == b""
+    assert commit(world)
+    assert payloads(passing.messages()) == [b"2"]
+
+
+def test_the_host_waits_also_for_what_its_queue_held(slow, version):
+    world = slow(local_queue_max=1)
+    lasting(world, "stored", version, "t")
+    subscriber = world.subscribe("t", 1)
+    publisher = fleeting(world, "p", version)
+    publisher.send(pub(b"1", 1, 1))
+    hold(world)
+    publisher.send(pub(b"2", 1, 2))
+    assert payloads(subscriber.take_messages()) == [b"1"]
+    world.settle()
+    assert subscriber.take_messages() == []
+    assert commit(world)
+    assert payloads(subscriber.take_messages()) == [b"2"]
+
+
 def test_qos_0_waits_for_nothing(slow, version):
     world = slow()
     subscriber = lasting(world, "s", version, "t")

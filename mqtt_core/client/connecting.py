@@ -135,7 +135,7 @@ class Connecting:
         if state.version5 and properties.authentication_method != link.method:  # [MQTT-4.12.0-5 v5]
             raise ProtocolError(ReasonCode.PROTOCOL_ERROR, "CONNACK with another authentication method than CONNECT")
         self._take_limits(link, properties)
-        if properties.assigned_client_identifier is not None:
+        if properties.assigned_client_identifier is not None and not session.client_id:
             session.client_id = properties.assigned_client_identifier
         link.phase = OPEN
         link.opened_at = now

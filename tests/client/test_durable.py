@@ -293,6 +293,19 @@ def test_what_is_published_anew_comes_before_what_waited_behind_it_also_after_a_
     assert [p.payload for p in wire.sent()] == [b"0", b"1", b"2", b"3"]
 
 
+def test_a_server_that_assigns_another_identifier_than_asked_for_does_not_move_what_is_stored():
+    """The next process would look for it under the name it is configured with."""
+    disk = Disk()
+    wire = disk.start()
+    disk.open(wire, assigned_client_identifier="other")
+    assert wire.client.client_id == "c"
+    wire.publish("t", b"kept", qos=1)
+    disk.commit(wire)
+    wire = disk.start()
+    disk.open(wire, present=True)
+    assert [p.payload for p in wire.sent()] == [b"kept"]
+
+
 def test_a_clean_start_forgets_what_is_stored():
     disk = Disk()
     wire = disk.start()

@@ -123,11 +123,12 @@ class BrokerDriver(Committing):
     clock: returns epoch seconds, never going back. store: where the broker's writes go, or None for a broker whose
     journal records nothing. on_event: called with each event of the broker, None to leave them in its bounded ring.
     apply: makes a batch durable in the adapter's own way; without it the store's coroutine is stepped here, so that a
-    commit that need not wait is finished on the spot.
+    commit that need not wait is finished on the spot. over: the store is closed or has failed, nothing is committed or
+    flushed any more; the host sets it when it has stopped.
     """
 
     __slots__ = (
-        "_armed_at", "_host", "_on_event", "_store", "broker", "clock", "committed", "failed",
+        "_armed_at", "_host", "_on_event", "_store", "broker", "clock", "committed", "over",
     )  # fmt: skip
 
     def __init__(
@@ -143,7 +144,7 @@ class BrokerDriver(Committing):
         self.broker = broker
         self.clock = clock
         self.committed = 0
-        self.failed = False
+        self.over = False
         self._on_event = on_event
         self._host = host
         self._store = store
@@ -153,7 +154,7 @@ class BrokerDriver(Committing):
         """Commit, flush, re-arm. Call it after one input or after many."""
         broker = self.broker
         for _ in range(_PASSES_MAX):
-            if self.failed:
+            if self.over:
                 return
             if self._store is not None and not self.committing:
                 self.commit_batches(self._store, broker.take_writes)
@@ -227,7 +228,7 @@ class BrokerDriver(Committing):
     def timer_fired(self) -> None:
         """The timer armed last has come due."""
         self._armed_at = None
-        if self.failed:
+        if self.over:
             return
         try:
             self.broker.handle_timer(self.clock())
@@ -246,7 +247,7 @@ class BrokerDriver(Committing):
 
     def commit_failed(self, error: Exception) -> None:
         """See `Committing`."""
-        self.failed = True
+        self.over = True
         self._host.storage_failed(error)
 
     def commit_over(self) -> None:

@@ -63,7 +63,8 @@ class HostSubscription:
         self.wake()
 
     def take(self) -> LocalMessage | None:
-        """The next message that is there, None for none."""
+        """The next message that is there, None for none. What is taken from a server that has stopped is written
+        nowhere, and so comes again to a named subscription when the next one starts."""
         if not self._taken:
             self._taken.extend(self._subscriber.take_messages())
             if not self._taken:
@@ -72,7 +73,7 @@ class HostSubscription:
         return self._taken.popleft()
 
     def acknowledge(self, message: LocalMessage) -> None:
-        """Say that a message of QoS 1 or 2 is done with, where that is not automatic.
+        """Say that a message of QoS 1 or 2 is done with, where that is not automatic. Nothing after a stop: see `take`.
 
         Raises:
             LocalProtocolError: it is of QoS 0, or was acknowledged before.
@@ -185,9 +186,15 @@ class HostVerbs:
     # ------------------------------------------------------------------------------------------- the server's side
 
     def expect_commit(self, barrier: int, waiter: Waiter) -> bool:
-        """Finish `waiter` when the barrier is durable. False, and nothing to wait for, when it is already."""
+        """Finish `waiter` when the barrier is durable. False, and nothing to wait for, when it is already.
+
+        Raises:
+            StorageError: it never will be, for the server has stopped.
+        """
         if barrier <= self.driver.committed:
             return False
+        if self._ended_by is not None:
+            raise self._ended_by
         self._commit_waiters.append((barrier, waiter))
         return True
 
@@ -205,6 +212,7 @@ class HostVerbs:
         """The server has stopped: streams end, and whoever waits for a commit is told why there will be none."""
         self.running = False
         self._ended_by = reason
+        self.driver.over = True
         for subscription in list(self._subscriptions):
             subscription.abort()
         for _, waiter in self._commit_waiters:

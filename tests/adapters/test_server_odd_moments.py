@@ -8,12 +8,15 @@ import signal
 import socket
 import threading
 
+import anyio
 import pytest
 
+import mqtt_adapters.anyio
 import mqtt_adapters.asyncio
 import mqtt_adapters.blocking
 from mqtt_adapters.config import ServerConfig
-from mqtt_core.codec import ConnectPacket, SubscribeFilter, SubscribePacket, encode
+from mqtt_core.codec import ConnectPacket, StorageError, SubscribeFilter, SubscribePacket, encode
+from mqtt_core.persistence import MemoryStore
 
 CONFIG = ServerConfig(bind_addr="127.0.0.1:0", sys_interval_s=0.0, close_timeout_s=60.0)
 
@@ -112,3 +115,69 @@ def test_a_program_that_fails_when_its_server_is_ready_leaves_no_server_behind(s
     assert (server.running, server.addresses) == (False, [])
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(addresses[0])
+
+
+# ------------------------------------------------------------------------------------- asking one that has stopped
+
+
+class Full(MemoryStore):
+    async def apply(self, batch):
+        raise OSError("the disk is full")
+
+
+class Closing(MemoryStore):
+    """As a file: it cannot be written when it is closed."""
+
+    closed = False
+
+    async def apply(self, batch):
+        assert not self.closed, "written after it was closed"
+        await super().apply(batch)
+
+    async def close(self):
+        self.closed = True
+        await super().close()
+
+
+asynchronous = pytest.mark.parametrize(
+    "style, backend",
+    [(mqtt_adapters.asyncio, "asyncio"), (mqtt_adapters.anyio, "asyncio"), (mqtt_adapters.anyio, "trio")],
+    ids=["asyncio", "anyio", "trio"],
+)
+
+
+@asynchronous
+def test_whoever_asks_about_a_commit_after_the_storage_has_failed_is_told(style, backend):
+    async def ask():
+        async with style.MqttServer(CONFIG, store=Full()) as server:
+            barrier = server.publish("t", b"x", qos=1, retain=True)
+            with pytest.raises(StorageError, match="the disk is full"):
+                await server.wait_stopped()
+            with anyio.fail_after(10), pytest.raises(StorageError, match="the disk is full"):
+                await server.committed(barrier)
+
+    anyio.run(ask, backend=backend)
+
+
+@asynchronous
+@pytest.mark.parametrize("manual_ack", [False, True], ids=["automatic", "manual"])
+def test_messages_taken_after_the_stop_are_not_written_into_a_closed_store(style, backend, manual_ack):
+    async def ask():
+        async with style.MqttServer(CONFIG, store=Closing()) as server:
+            subscription = server.subscribe("t", qos=1, name="n", manual_ack=manual_ack)
+            await server.committed(server.publish("t", b"1", qos=1))
+        messages = [message async for message in subscription]
+        if manual_ack:
+            subscription.acknowledge(messages[0])
+        assert [message.payload for message in messages] == [b"1"]
+        await server.wait_stopped()
+
+    anyio.run(ask, backend=backend)
+
+
+def test_messages_taken_after_the_stop_are_not_written_into_a_closed_store_blocking():
+    with mqtt_adapters.blocking.MqttServer(CONFIG, store=Closing()) as server:
+        subscription = server.subscribe("t", qos=1, name="n")
+        server.publish("t", b"1", qos=1)
+    assert [message.payload for message in subscription] == [b"1"]
+    assert server.wait_stopped()

@@ -442,6 +442,6 @@ class MqttServer(ServerVerbs):
     def storage_failed(self, error: Exception) -> None:
         """See `DriverHost`."""
         log.critical("the storage failed, the broker stops: %s", error)
-        self._failure = storage_error(error)
+        self._failure = self._ended_by = storage_error(error)
         self._stop_wanted = True
         self.wake()

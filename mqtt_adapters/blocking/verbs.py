@@ -53,10 +53,16 @@ class ServerVerbs(HostVerbs):
         retain: bool = False,
         properties: Properties = NO_PROPERTIES,
     ) -> int:
-        """See `HostVerbs.publish`."""
+        """See `HostVerbs.publish`.
+
+        Raises:
+            StorageError: the storage failed, and the message is not durable.
+        """
         with self.lock:
             barrier = super().publish(topic, payload, qos=qos, retain=retain, properties=properties)
             self.wake()
+            if barrier > self.driver.committed and self._ended_by is not None:
+                raise self._ended_by
         return barrier
 
     def subscribe(

@@ -14,7 +14,9 @@ import pytest
 import mqtt_adapters.anyio
 import mqtt_adapters.asyncio
 import mqtt_adapters.blocking
+from mqtt_adapters.anyio.memory import memory_pair
 from mqtt_adapters.config import ServerConfig
+from mqtt_adapters.server.verbs import ServerStoppedError
 from mqtt_core.codec import ConnectPacket, StorageError, SubscribeFilter, SubscribePacket, encode
 from mqtt_core.persistence import MemoryStore
 
@@ -181,3 +183,45 @@ def test_messages_taken_after_the_stop_are_not_written_into_a_closed_store_block
         server.publish("t", b"1", qos=1)
     assert [message.payload for message in subscription] == [b"1"]
     assert server.wait_stopped()
+
+
+def test_a_blocking_server_does_not_say_of_a_message_that_it_is_durable_when_it_is_not():
+    with mqtt_adapters.blocking.MqttServer(CONFIG, store=Full(), background=False) as server:
+        server.publish("t", b"x")
+        with pytest.raises(StorageError, match="the disk is full"):
+            server.publish("t", b"x", qos=1, retain=True)
+        with pytest.raises(StorageError, match="the disk is full"):
+            server.publish("t", b"x", qos=1, retain=True)
+
+
+# --------------------------------------------------------------------------------------------------- the anyio server
+
+backends = pytest.mark.parametrize("backend", ["asyncio", "trio"])
+
+
+@backends
+def test_commits_of_an_anyio_server_do_not_wait_for_the_threads_of_the_program(backend):
+    async def publish():
+        async with mqtt_adapters.anyio.MqttServer(CONFIG, store=MemoryStore()) as server:
+            threads = anyio.to_thread.current_default_thread_limiter()
+            threads.total_tokens = 1
+            async with threads:
+                with anyio.fail_after(10):
+                    await server.committed(server.publish("t", b"x", qos=1, retain=True))
+
+    anyio.run(publish, backend=backend)
+
+
+@backends
+def test_an_anyio_server_that_stops_before_a_connection_had_its_first_turn_closes_it(backend):
+    async def leave():
+        async with mqtt_adapters.anyio.MqttServer(CONFIG) as server:
+            ours, theirs = memory_pair()
+            server.start_serving(theirs)
+        with anyio.fail_after(10), pytest.raises(anyio.EndOfStream):
+            await ours.receive()
+        await ours.aclose()
+        with pytest.raises(ServerStoppedError):
+            server.start_serving(theirs)
+
+    anyio.run(leave, backend=backend)

@@ -91,6 +91,7 @@ class MqttServer(ServerVerbs):
         if self.running or self.stopping:
             raise RuntimeError("a server starts once; make another one")
         self.thread = threading.get_ident()
+        self._store_thread = anyio.CapacityLimiter(1)
         self._accepting = anyio.CancelScope()
         self._over = anyio.Event()
         self._idle = anyio.Event()
@@ -120,7 +121,9 @@ class MqttServer(ServerVerbs):
 
     async def _load(self, store: Storage) -> Snapshot:
         try:
-            return await to_thread.run_sync(lambda: finish_now(load(store, self._on_progress)))
+            return await to_thread.run_sync(
+                lambda: finish_now(load(store, self._on_progress)), limiter=self._store_thread
+            )
         except BaseException:
             await self._close(store)
             raise
@@ -131,7 +134,7 @@ class MqttServer(ServerVerbs):
             listener.close()
         if store is not None:
             with anyio.CancelScope(shield=True):
-                await to_thread.run_sync(lambda: finish_now(store.close()))
+                await to_thread.run_sync(lambda: finish_now(store.close()), limiter=self._store_thread)
 
     async def _serve(self, *, task_status: TaskStatus[None]) -> None:
         async with BlockingPortal() as self.portal, anyio.create_task_group() as self._tasks:
@@ -260,7 +263,7 @@ class MqttServer(ServerVerbs):
         finally:
             self._handshakes -= 1
         if made is not None:
-            self._tasks.start_soon(self.serve_stream, *made, listener.config)
+            self._tasks.start_soon(self._serve_stream, *made, listener.config)
 
     async def serve_stream(self, stream: ByteStream, peer: str = "", listener: ListenerConfig | None = None) -> None:
         """Serve a byte stream that is connected, to its end, whoever connected it; it is closed then.
@@ -278,9 +281,16 @@ class MqttServer(ServerVerbs):
             layer = ServerLayer(listener, self.config.max_packet_size)
         await ServerLink(self, stream, peer if isinstance(peer, Peer) else Peer(peer), layer).serve()
 
+    async def _serve_stream(self, stream: ByteStream, peer: str, listener: ListenerConfig | None) -> None:
+        if self.running:
+            await self.serve_stream(stream, peer, listener)
+        else:  # it has stopped between this task's making and its first step
+            await anyio.aclose_forcefully(stream)
+
     def start_serving(self, stream: ByteStream, peer: str = "") -> None:
-        """As `serve_stream`, in a task of the server's own."""
-        self._tasks.start_soon(self.serve_stream, stream, peer)
+        """As `serve_stream`, in a task of the server's own. Raises ServerStoppedError when the server does not run."""
+        self.check_running()
+        self._tasks.start_soon(self._serve_stream, stream, peer, None)
 
     def link_made(self, link: ServerLink) -> None:
         """A connection begins."""
@@ -316,10 +326,13 @@ class MqttServer(ServerVerbs):
         self._timer_moved.set()
 
     async def _apply(self, batch: Batch) -> None:
-        """Commit in a worker thread: a store may block, and know nothing of this event loop."""
+        """Commit in a worker thread: a store may block, and know nothing of this event loop.
+
+        The thread is not one of those the program has: its own may all wait for what is not committed yet.
+        """
         store = self._store
         assert store is not None
-        await to_thread.run_sync(lambda: finish_now(store.apply(batch)))
+        await to_thread.run_sync(lambda: finish_now(store.apply(batch)), limiter=self._store_thread)
 
     def run_commit(self, commit: Coroutine[object, object, None]) -> None:
         """See `DriverHost`."""

@@ -44,6 +44,9 @@ _NO_SECTION: Final = b"\x00"
 _HEAD_MAX: Final = 9
 """Bytes of a PUBLISH around topic, property section and payload, at most."""
 
+_ALIAS_MAX: Final = 5
+"""Bytes a topic alias adds to a PUBLISH, at most: its own three, and one to each of two lengths."""
+
 
 class Sending:
     """Takes messages from the host, sends them, and says when they are over.
@@ -185,7 +188,7 @@ class Sending:
         section: bytes,
     ) -> bytes:
         """A PUBLISH frame that uses or sets an alias (5.0 section 3.3.2.3.4); the least recently used makes room."""
-        if _size(name, payload, qos, section) + 4 > link.packet_size_max:
+        if _size(name, payload, qos, section) + _ALIAS_MAX > link.packet_size_max:
             return encode_publish(name, payload, qos, retain, dup, packet_id, section)
         aliases = link.aliases_out
         alias = aliases.pop(name, 0)

@@ -266,6 +266,23 @@ def test_an_alias_ends_with_its_connection_and_a_resent_message_has_its_topic():
     assert [(p.topic, p.properties.topic_alias) for p in wire.sent()] == [("some/topic", None)] * 2
 
 
+@pytest.mark.spec("MQTT-3.2.2-15", version="5.0")
+@pytest.mark.parametrize("room", range(7))
+def test_an_alias_that_makes_two_lengths_longer_does_not_make_the_packet_too_large(room):
+    """Three bytes more turn 127 bytes of properties into a longer length, and that 16,383 bytes of the packet."""
+    properties = Properties(content_type="c" * 122)
+    wire = Wire()
+    wire.open()
+    wire.publish("topic", b"x" * 16246, qos=1, properties=properties)
+    plain = wire.raw()
+    assert len(plain) == 16384
+    wire = Wire()
+    wire.open(topic_alias_maximum=1, maximum_packet_size=len(plain) + room)
+    wire.publish("topic", b"x" * 16246, qos=1, properties=properties)
+    sent = wire.raw()
+    assert len(sent) == len(plain) + (5 if room >= 5 else 0)
+
+
 def test_an_alias_goes_before_other_properties_and_never_makes_a_packet_too_large():
     wire = Wire()
     wire.open(topic_alias_maximum=5, maximum_packet_size=40)

@@ -144,13 +144,13 @@ class MqttClient:
     # -- verbs of the host -------------------------------------------------------------------------------------------
 
     def connect(self, now: float) -> None:
-        """A transport is connected: send CONNECT. Raises LocalProtocolError while another connection is in use."""
+        """Send CONNECT on a new transport. Raises LocalProtocolError while another is in use, or for a bad setting."""
         if self._state.link.phase != CLOSED:
             raise LocalProtocolError("the previous connection has not ended")
         self._clock(now)
+        self._connecting.start(now)
         self.reconnect_at = None
         self._stopped = False
-        self._connecting.start(now)
 
     def connect_failed(self, reason: str, now: float) -> None:
         """No transport could be connected; the pause before the next attempt grows."""

@@ -69,15 +69,9 @@ class Connecting:
         return config.clean_start and not (self.opened and config.version == V5)
 
     def start(self, now: float) -> None:
-        """A new connection: CONNECT is its first packet [MQTT-3.1.0-1]."""
+        """A new connection: CONNECT is its first packet [MQTT-3.1.0-1]. Raises before anything has changed."""
         state = self.state
         config = state.config
-        link = Link(NEW, config.maximum_packet_size)
-        link.method = config.authentication_method
-        link.outbox.release(state.journal.committed)
-        link.give_up_at = now + config.connack_timeout_s
-        link.last_received = link.last_sent = now
-        state.link = link
         packet = ConnectPacket(
             state.session.client_id,  # [MQTT-3.1.3-2] [MQTT-3.1.3-3]
             version=config.version,
@@ -88,7 +82,14 @@ class Connecting:
             will=config.will,
             properties=self._connect_properties() if config.version == V5 else NO_PROPERTIES,
         )
-        state.send_packet(packet, state.session.barrier)
+        frame = encode(packet, config.version)
+        link = Link(NEW, config.maximum_packet_size)
+        link.method = config.authentication_method
+        link.outbox.release(state.journal.committed)
+        link.give_up_at = now + config.connack_timeout_s
+        link.last_received = link.last_sent = now
+        state.link = link
+        state.send(frame, state.session.barrier)
 
     def _connect_properties(self) -> Properties:
         config = self.state.config

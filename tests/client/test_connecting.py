@@ -165,6 +165,19 @@ def test_an_assigned_identifier_is_the_key_of_the_session_from_then_on():
     assert old.connect().client_id == "mine"
 
 
+@pytest.mark.parametrize(
+    "setting", [{"will": Will("a/#")}, {"username": "\0"}, {"client_id": "\ud800"}, {"user_properties": (("\0", ""),)}]
+)
+def test_a_connect_that_cannot_be_said_changes_nothing(setting):
+    wire = Wire(**setting)
+    for _ in range(2):  # a second attempt is told the same
+        with pytest.raises(LocalProtocolError, match=r"wildcard|surrogate|U\+0000"):
+            wire.client.connect(wire.now)
+        assert wire.client.next_deadline() is None
+        assert wire.raw() == b""
+    assert wire.lose() == []
+
+
 @pytest.mark.spec("MQTT-3.2.2-4", version="5.0")
 def test_a_session_that_was_not_asked_for_ends_the_connection():
     wire = Wire()

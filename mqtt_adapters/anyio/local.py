@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError
 from typing import TypeVar
 
 import anyio
@@ -98,7 +99,12 @@ class ThreadsafeServer(async_threadsafe.ThreadsafeServer):
         self._portal_of = server
 
     def call(self, work: Coroutine[object, object, T], timeout_s: float | None) -> T:
-        """Run `work` in the loop of the server and wait for its result, at most `timeout_s` seconds."""
+        """Run `work` in the loop of the server and wait for its result, at most `timeout_s` seconds.
+
+        Raises:
+            ServerStoppedError: the server does not run. TimeoutError: the time is over. RuntimeError: this is the
+                thread of the loop.
+        """
 
         async def limited() -> T:
             with anyio.fail_after(timeout_s):
@@ -110,4 +116,10 @@ class ThreadsafeServer(async_threadsafe.ThreadsafeServer):
             if server.running:
                 raise RuntimeError("threadsafe is for other threads; the loop's own uses the server's plain verbs")
             raise ServerStoppedError("the server is not running")
-        return server.portal.call(limited)
+        try:
+            return server.portal.call(limited)
+        except (RuntimeError, CancelledError):  # the portal may have closed since the look above
+            work.close()
+            if server.running:
+                raise
+            raise ServerStoppedError("the server has stopped") from None

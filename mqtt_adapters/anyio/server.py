@@ -115,7 +115,8 @@ class MqttServer(ServerVerbs):
             raise
         self._group = anyio.create_task_group()
         await self._group.__aenter__()
-        await self._group.start(self._serve)
+        with anyio.CancelScope(shield=True):  # a cancellation finds a server that can be stopped
+            await self._group.start(self._serve)
         self.driver.tick()
         return self
 
@@ -137,11 +138,13 @@ class MqttServer(ServerVerbs):
                 await to_thread.run_sync(lambda: finish_now(store.close()), limiter=self._store_thread)
 
     async def _serve(self, *, task_status: TaskStatus[None]) -> None:
-        async with BlockingPortal() as self.portal, anyio.create_task_group() as self._tasks:
-            self.running = True
-            self._tasks.start_soon(self._accept_all)
-            self._tasks.start_soon(self._watch_time)
-            task_status.started()
+        # Who cancels the program's scope does not cancel the server: `stop` ends it, and clients hear of it.
+        with anyio.CancelScope(shield=True):
+            async with BlockingPortal() as self.portal, anyio.create_task_group() as self._tasks:
+                self.running = True
+                self._tasks.start_soon(self._accept_all)
+                self._tasks.start_soon(self._watch_time)
+                task_status.started()
 
     async def stop(self) -> None:
         """Stop listening, say goodbye to every client, commit what is left, and close. From any task.

@@ -17,7 +17,16 @@ import mqtt_adapters.blocking
 from mqtt_adapters.anyio.memory import memory_pair
 from mqtt_adapters.config import ServerConfig
 from mqtt_adapters.server.verbs import ServerStoppedError
-from mqtt_core.codec import ConnectPacket, StorageError, SubscribeFilter, SubscribePacket, encode
+from mqtt_core.codec import (
+    ConnectPacket,
+    DisconnectPacket,
+    ReasonCode,
+    StorageError,
+    SubscribeFilter,
+    SubscribePacket,
+    decode,
+    encode,
+)
 from mqtt_core.persistence import MemoryStore
 
 CONFIG = ServerConfig(bind_addr="127.0.0.1:0", sys_interval_s=0.0, close_timeout_s=60.0)
@@ -225,3 +234,63 @@ def test_an_anyio_server_that_stops_before_a_connection_had_its_first_turn_close
             server.start_serving(theirs)
 
     anyio.run(leave, backend=backend)
+
+
+@backends
+def test_an_anyio_server_whose_program_is_cancelled_serves_until_it_is_left_and_says_goodbye(backend):
+    heard = []
+
+    async def serve():
+        with anyio.CancelScope() as program:
+            async with mqtt_adapters.anyio.MqttServer(CONFIG, store=MemoryStore()) as server:
+                stream = await anyio.connect_tcp("127.0.0.1", server.port)
+                await stream.send(encode(ConnectPacket("x", keep_alive_s=0), 5))
+                assert (await stream.receive())[:1] == b"\x20"
+                program.cancel()
+                with anyio.CancelScope(shield=True), anyio.fail_after(10):
+                    await anyio.sleep(0)
+                    await server.committed(server.publish("t", b"cleaning up", qos=1, retain=True))
+        with anyio.CancelScope(shield=True):
+            heard.append(await stream.receive())
+            await stream.aclose()
+
+    anyio.run(serve, backend=backend)
+    (goodbye,) = (decode(data, 5) for data in heard)
+    assert isinstance(goodbye, DisconnectPacket)
+    assert goodbye.reason_code == ReasonCode.SERVER_SHUTTING_DOWN
+
+
+@backends
+def test_a_thread_that_waits_for_a_message_hears_of_the_end_of_an_anyio_server_that_is_cancelled(backend):
+    got = []
+
+    def wait(server, subscribed):
+        subscription = server.threadsafe.subscribe("t")
+        anyio.from_thread.run_sync(subscribed.set)
+        got.append(list(subscription))
+
+    async def serve():
+        with anyio.CancelScope() as program:
+            async with anyio.create_task_group() as threads, mqtt_adapters.anyio.MqttServer(CONFIG) as server:
+                subscribed = anyio.Event()
+                threads.start_soon(anyio.to_thread.run_sync, wait, server, subscribed)
+                await subscribed.wait()
+                program.cancel()
+
+    anyio.run(serve, backend=backend)
+    assert got == [[]]
+
+
+@backends
+def test_an_anyio_server_that_is_cancelled_while_it_starts_leaves_nothing_behind(backend, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    async def start():
+        with anyio.CancelScope() as program:
+            program.cancel()
+            async with mqtt_adapters.anyio.MqttServer(ServerConfig(bind_addr="unix:s")):
+                await anyio.sleep(0)
+        assert program.cancelled_caught
+
+    anyio.run(start, backend=backend)
+    assert list(tmp_path.iterdir()) == []

@@ -20,6 +20,7 @@ from mqtt_adapters.server.listening import (
     bind_tcp,
     bind_unix,
     check_listener,
+    listen,
     port_of,
     tell_errors,
     unlink_socket,
@@ -155,7 +156,5 @@ async def open_listener(
                 endpoint.host, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )
             sockets = bind_tcp(endpoint.port, infos)
-    for sock in sockets:
-        sock.setblocking(False)
-        sock.listen(config.backlog)
+        listen(sockets, config)
     return Listener(config, sockets, protocol, handshake_timeout_s, handshakes_max)

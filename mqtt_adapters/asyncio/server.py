@@ -31,7 +31,7 @@ from mqtt_adapters.config import ListenerConfig, ServerConfig
 from mqtt_adapters.driver import BrokerDriver
 from mqtt_adapters.parts import check_policy, check_store
 from mqtt_adapters.server.peer import Peer
-from mqtt_adapters.server.verbs import stop_signals, storage_error
+from mqtt_adapters.server.verbs import ServerStoppedError, stop_signals, storage_error
 from mqtt_core.broker import Broker, Event, Policy
 from mqtt_core.codec import StorageError
 from mqtt_core.persistence import Journal, Progress, Snapshot, Storage, load
@@ -101,7 +101,7 @@ class MqttServer(ServerVerbs):
             OSError: an address cannot be listened on.
             ConfigError: a TLS file cannot be used.
             StorageError: the store cannot be read.
-            RuntimeError: it was started before.
+            RuntimeError: it was started before, or is stopped before it listens.
         """
         if self.running or self.stopping:
             raise RuntimeError("a server starts once; make another one")
@@ -120,7 +120,11 @@ class MqttServer(ServerVerbs):
         self.running = True
         try:
             for listener in self.config.all_listeners():
-                self._listeners.append(await self._open(listener))
+                opened = await self._open(listener)
+                if self._stop_task is not None:
+                    await opened.close()
+                    raise ServerStoppedError("the server was stopped while it started")
+                self._listeners.append(opened)
         except BaseException:
             await self.stop()
             raise

@@ -14,6 +14,7 @@ from mqtt_adapters.server.listening import (
     bind_tcp,
     bind_unix,
     check_listener,
+    listen,
     port_of,
     tell_errors,
     unlink_socket,
@@ -59,7 +60,5 @@ def open_listener(config: ListenerConfig) -> Listener:
                 endpoint.port,
                 socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE),
             )
-    for sock in sockets:
-        sock.setblocking(False)
-        sock.listen(config.backlog)
+        listen(sockets, config)
     return Listener(config, sockets)

@@ -23,6 +23,7 @@ from mqtt_core.codec.error import LocalProtocolError
 __all__ = ["Endpoint", "ListenerConfig", "ServerConfig", "parse_bind_addr"]
 
 DEFAULT_BIND_ADDR: Final = "127.0.0.1:1883"
+BACKLOG_MAX: Final = 2**31 - 1
 PORT: Final = 1883
 TLS_PORT: Final = 8883
 WEBSOCKET_PORT: Final = 80
@@ -94,6 +95,8 @@ class ListenerConfig:
             raise ConfigError(f"{name}: has no effect without tls_cert_file")
         if self.backlog < 1:
             raise ConfigError(f"backlog: expected at least 1, got {self.backlog}")
+        if self.backlog > BACKLOG_MAX:
+            raise ConfigError(f"backlog: expected at most {BACKLOG_MAX}, got {self.backlog}")
         if self.ws_origins and not self.websocket:
             raise ConfigError("ws_origins: has no effect without websocket")
         if self.bind_addr is not None:

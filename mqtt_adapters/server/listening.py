@@ -25,6 +25,7 @@ __all__ = [
     "bind_tcp",
     "bind_unix",
     "check_listener",
+    "listen",
     "port_of",
     "tell_errors",
     "unlink_socket",
@@ -66,6 +67,8 @@ def tell_errors(config: ListenerConfig) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
         raise OSError(error.errno, f"cannot listen on {config.address}: {reason}") from error
+    except ValueError as error:  # an empty label in a host name, a NUL in a path
+        raise OSError(errno.EINVAL, f"cannot listen on {config.address}: there can be no such address") from error
 
 
 def bind_tcp(port: int, infos: Iterable[AddressInfo]) -> list[socket.socket]:
@@ -122,6 +125,23 @@ def bind_unix(path: str) -> socket.socket:
     return sock
 
 
+def listen(sockets: list[socket.socket], config: ListenerConfig) -> None:
+    """Begin to listen on bound sockets, or close them all.
+
+    Raises:
+        OSError: another socket that was bound to the same address meanwhile listens there.
+    """
+    try:
+        for sock in sockets:
+            sock.setblocking(False)
+            sock.listen(config.backlog)
+    except OSError:
+        for sock in sockets:
+            sock.close()
+        unlink_socket(config.endpoint.path)
+        raise
+
+
 def _make_way(path: str) -> None:
     """Remove a socket file nobody listens on any more; anything else in the way is an error."""
     try:
@@ -141,10 +161,11 @@ def _make_way(path: str) -> None:
 
 
 def unlink_socket(path: str | None) -> None:
-    """Remove the file of a unix socket that is closed, if it was one."""
+    """Remove the file of a unix socket that is closed, if it was one. What somebody else has put in its place stays,
+    and what cannot be removed: it is in nobody's way."""
     if path is not None:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)  # noqa: PTH108 - see above
+        with contextlib.suppress(OSError):
+            _make_way(path)
 
 
 def addresses(config: ListenerConfig, sockets: list[socket.socket]) -> list[str]:

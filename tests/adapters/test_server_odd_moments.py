@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import inspect
 import os
 import signal
@@ -15,7 +17,8 @@ import mqtt_adapters.anyio
 import mqtt_adapters.asyncio
 import mqtt_adapters.blocking
 from mqtt_adapters.anyio.memory import memory_pair
-from mqtt_adapters.config import ServerConfig
+from mqtt_adapters.config import ConfigError, ServerConfig
+from mqtt_adapters.server import listening
 from mqtt_adapters.server.verbs import ServerStoppedError
 from mqtt_core.codec import (
     ConnectPacket,
@@ -201,6 +204,90 @@ def test_a_blocking_server_does_not_say_of_a_message_that_it_is_durable_when_it_
             server.publish("t", b"x", qos=1, retain=True)
         with pytest.raises(StorageError, match="the disk is full"):
             server.publish("t", b"x", qos=1, retain=True)
+
+
+# -------------------------------------------------------------------------------------------------------- listening
+
+
+def serve_once(style, config):
+    """Start and stop a server of a style."""
+    if style == "blocking":
+        with mqtt_adapters.blocking.MqttServer(config):
+            return
+
+    async def serve():
+        async with (mqtt_adapters.asyncio if style == "asyncio" else mqtt_adapters.anyio).MqttServer(config):
+            pass
+
+    anyio.run(serve, backend="trio" if style == "trio" else "asyncio")
+
+
+styles = pytest.mark.parametrize("style", ["asyncio", "anyio", "trio", "blocking"])
+
+
+@styles
+def test_an_address_that_can_be_none_is_told_as_such(style):
+    with pytest.raises(OSError, match=r"cannot listen on foo\.\.bar:0: "):
+        serve_once(style, ServerConfig(bind_addr="foo..bar:0"))
+
+
+def test_a_backlog_the_system_cannot_be_given_is_a_mistake():
+    with pytest.raises(ConfigError, match="backlog: expected at most 2147483647, got 2147483648"):
+        ServerConfig(backlog=2**31)
+
+
+def test_an_address_somebody_else_begins_to_listen_on_is_given_back(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    closed = []
+
+    class Socket(socket.socket):
+        def listen(self, *_):
+            raise OSError(errno.EADDRINUSE, "")
+
+        def close(self):
+            closed.append(self.family)
+            super().close()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(socket, "socket", Socket)
+        config = ServerConfig(bind_addr="unix:s")
+        told = pytest.raises(OSError, match="cannot listen on unix:s: Address already in use")
+        with told, listening.tell_errors(config):
+            listening.listen([listening.bind_unix("s")], config)
+    assert socket.AF_UNIX in closed
+    assert list(tmp_path.iterdir()) == []
+
+
+@styles
+def test_a_server_does_not_take_away_the_unix_socket_of_its_successor(style, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    successors = []
+
+    def succeed(path):
+        if not successors:  # the first one's socket is closed, and its file still there
+            successors.append(mqtt_adapters.blocking.MqttServer(ServerConfig(bind_addr=f"unix:{path}")).start())
+        unlink(path)
+
+    unlink = listening.unlink_socket
+    monkeypatch.setattr(f"mqtt_adapters.{'anyio' if style == 'trio' else style}.listening.unlink_socket", succeed)
+    serve_once(style, ServerConfig(bind_addr="unix:s"))
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect("s")
+    successors[0].stop()
+
+
+def test_a_server_that_is_stopped_while_it_starts_does_not_listen_afterwards():
+    async def stop_early():
+        server = mqtt_adapters.asyncio.MqttServer(ServerConfig(bind_addr="localhost:0"))
+        starting = asyncio.create_task(server.start())
+        while not server.running:
+            await asyncio.sleep(0)
+        await server.stop()
+        with pytest.raises(ServerStoppedError):
+            await starting
+        assert (server.running, server.addresses) == (False, [])
+
+    asyncio.run(stop_early())
 
 
 # --------------------------------------------------------------------------------------------------- the anyio server

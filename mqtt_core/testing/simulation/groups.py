@@ -75,6 +75,10 @@ class Groups:
             for subscription in other.subscriptions.get(name, ())
         )
 
+    def forget(self, message: MessageModel) -> None:
+        """No group has a right to a message any more."""
+        self._owed = {key: arrived for key, arrived in self._owed.items() if key[1] != message.number}
+
     def missing(self) -> list[str]:
         """Messages that no member has been given although none has left and none's queue was full."""
         oracle = self._oracle

@@ -269,9 +269,8 @@ class Oracle:
     def _mislead(self, session: SessionModel) -> None:
         """A CONNACK with Session Present 0 never reached the client, and now it is told that a session is present.
 
-        It cannot know that this is not the session it remembers, and MQTT has no way to tell it. So it takes new
-        messages of QoS 2 for those it has already where the identifiers are the same, and goes on with publishes the
-        broker knows nothing of.
+        It takes this for the session it remembers, new messages of QoS 2 for those it has under the same identifiers,
+        and goes on with publishes the broker knows nothing of.
         """
         session.misled = True
         self.count("client misled by a lost CONNACK")

@@ -36,7 +36,7 @@ class Wills:
     def __init__(self, oracle: Oracle) -> None:
         self._oracle = oracle
         self._pending: dict[str, _Pending] = {}
-        self._recent: list[tuple[float, MessageModel]] = []
+        self._recent: list[tuple[float, MessageModel, bool]] = []
 
     def ended(self, tap: Tap, connect: ConnectPacket, *, deleted: bool, expiry_s: int) -> None:
         """A connection is over. deleted: by a normal DISCONNECT. expiry_s: what is left of its session after it."""
@@ -48,7 +48,7 @@ class Wills:
         delay_s = min(will.properties.will_delay_interval or 0, expiry_s)
         sure = tap.session is not None
         if not delay_s:
-            self._publish(message, sure)
+            self._publish(message, sure, expiry_s > 0)
             return
         pending = self._pending[connect.client_id] = _Pending(message, oracle.schedule.now + delay_s, sure)
         oracle.schedule.at(pending.due, self._due, (connect.client_id, pending))
@@ -64,10 +64,17 @@ class Wills:
             self._oracle.count("will void by return")
 
     def crashed(self, stamp: float) -> None:
-        """The broker crashed: what was published since its newest stamp may be published again."""
-        for when, message in self._recent:
+        """The broker crashed: what was published since its newest stamp may be published again.
+
+        Nothing is left of the will of a session that ended with its connection, unless its publication is stored.
+        """
+        for when, message, lasting in self._recent:
             if when >= stamp:
                 message.wills += 1
+                if not lasting:
+                    for session in self._oracle.sessions.values():
+                        session.owed.pop(message.number, None)
+                    self._oracle.groups.forget(message)
         self._recent.clear()
         for pending in self._pending.values():
             pending.sure = False
@@ -88,12 +95,12 @@ class Wills:
             del self._pending[client_id]
             self._publish(pending.message, pending.sure)
 
-    def _publish(self, message: MessageModel, sure: bool) -> None:
+    def _publish(self, message: MessageModel, sure: bool, lasting: bool = True) -> None:
         oracle = self._oracle
         oracle.index += 1
         message.wills += 1
         message.arrived = message.arrived or oracle.index  # a delivery may be of any of its publications
         oracle.count("will due" if sure else "will possible")
-        self._recent.append((oracle.schedule.now, message))
+        self._recent.append((oracle.schedule.now, message, lasting))
         if sure:
             oracle.charge(message)

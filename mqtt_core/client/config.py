@@ -50,7 +50,8 @@ class ClientConfig:
     request_response_information, request_problem_information, user_properties: as in CONNECT (5.0). manual_ack: a QoS 1
     or 2 message is acknowledged when the host says so, otherwise on arrival. inflight_max: 1 to 65,535, own bound of
     unacknowledged publishes, below the server's Receive Maximum; None for 1,000 with 5.0, and for 20 with 3.1.1, where
-    servers cannot say what they take and some close the connection for more. outbound_aliases_max: 0 to 65,535 topic
+    servers cannot say what they take and some close the connection for more; `requests_max` identifiers are always left
+    for requests. outbound_aliases_max: 0 to 65,535 topic
     aliases used towards a server that allows them.
     offline: see `OfflinePolicy`. queue_messages_max: 0 or more, queue_bytes_max: 0 or more bytes, what the queue holds;
     a publish beyond is refused. requests_max: 1 to 60,000 SUBSCRIBEs and UNSUBSCRIBEs not answered yet; one more is

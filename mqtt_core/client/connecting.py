@@ -166,7 +166,8 @@ class Connecting:
         config = self.state.config
         maximum = properties.receive_maximum or _DEFAULT_RECEIVE_MAXIMUM
         # [MQTT-3.3.4-7 v5] [MQTT-4.9.0-1 v5]
-        self.state.session.outgoing.limit = min(maximum, config.inflight_limit)
+        # What requests may need is left free: without an identifier they and the connection would fail.
+        self.state.session.outgoing.limit = min(maximum, config.inflight_limit, PACKET_ID_MAX - config.requests_max)
         if properties.maximum_qos is not None:
             link.maximum_qos = properties.maximum_qos
         link.retain_available = properties.retain_available != 0

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mqtt_core.client import SessionLost, SubscribeCompleted, SubscriptionsRestored, UnsubscribeCompleted
+from mqtt_core.client import Connected, SessionLost, SubscribeCompleted, SubscriptionsRestored, UnsubscribeCompleted
 from mqtt_core.codec import (
     NO_PROPERTIES,
     InvalidTopicFilter,
@@ -268,3 +268,19 @@ def test_a_server_that_lost_a_feature_is_not_asked_for_it_again_and_again(topic_
     wire.lose()
     wire.open(**{lacking: False})
     assert [s.filter for p in wire.sent() for s in p.subscriptions] == ["plain"]
+
+
+@pytest.mark.parametrize("asked_first", [False, True])
+def test_messages_in_flight_leave_packet_identifiers_for_requests(asked_first):
+    wire = Wire(clean_start=False, session_expiry_s=100, inflight_max=65535, requests_max=60000)
+    wire.open()
+    tokens = [subscribe(wire, "a")] if asked_first else []
+    for _ in range(6000):
+        wire.publish("t", qos=1)
+    wire.lose()
+    while len(tokens) < 60000:
+        tokens.append(subscribe(wire, "a"))
+    assert [type(e) for e in wire.open(present=True)] == [Connected]
+    assert wire.client.connected
+    assert wire.client.unacknowledged == 6000
+    assert sum(isinstance(p, SubscribePacket) for p in wire.sent()) == 60000

@@ -55,7 +55,7 @@ def survey(path: Path) -> dict[str, Any]:
     for number, size in segments:
         index.add_stored(number, size)
     index.restore(replay)
-    wal = path.with_name(f"{path.name}-wal")
+    wal = path.resolve().with_name(f"{path.resolve().name}-wal")
     retained = [
         {"topic": topic, "stored_bytes": len(stored.body.data)} for topic, stored in sorted(replay.retained.items())
     ]

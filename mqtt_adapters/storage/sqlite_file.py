@@ -156,7 +156,8 @@ class SqliteFile:
 
     def _create(self) -> None:
         """Make an empty store beside the path and move it there, so that a file is a store or empty, never a torso."""
-        new = self.path.with_name(f"{self.path.name}.new-{os.getpid()}")
+        path = self.path.resolve()  # a link stays one: the store is made where it leads
+        new = path.with_name(f"{path.name}.new-{os.getpid()}")
         new.unlink(missing_ok=True)
         os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         connection = sqlite3.connect(new, isolation_level=None)
@@ -167,8 +168,8 @@ class SqliteFile:
         finally:
             connection.close()
         _migrate(new)
-        new.replace(self.path)
-        _sync_directory(self.path.parent)
+        new.replace(path)
+        _sync_directory(path.parent)
 
     def _read(self, progress: Progress | None) -> Replay:
         replay = Replay()
@@ -310,6 +311,7 @@ def read_store(
 
     Raises StorageError if it is damaged, foreign, newer or older than this program, OSError if there is none.
     """
+    path = path.resolve()  # SQLite's other files lie beside the file, not beside a link to it
     if _schema_version(path) < SCHEMA_VERSION:
         raise StorageError("the store has an older schema; a broker that opens it brings it up to date")
     # A file without write-ahead log is closed and does not change: reading it then leaves nothing behind.

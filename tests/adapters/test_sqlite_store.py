@@ -17,6 +17,7 @@ from random import Random
 
 import pytest
 
+from mqtt_adapters.bin.inspect import survey
 from mqtt_adapters.storage import SqliteStore, sqlite, sqlite_file
 from mqtt_core.codec.error import StorageError
 from mqtt_core.persistence import Journal, load
@@ -547,3 +548,23 @@ def test_commits_leave_the_loop_alone_unless_the_disk_is_quick(tmp_path, monkeyp
 
     asyncio.run(test())
     assert {thread is threading.main_thread() for thread in threads} == {quick}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="symbolic links are for administrators there")
+def test_a_link_to_a_store_stays_a_link_and_is_read_with_what_is_not_in_the_file_yet(tmp_path):
+    """For a store on another disk: everything SQLite writes lies beside the file, not beside the link."""
+    (tmp_path / "disk").mkdir()
+    link = tmp_path / "store.db"
+    link.symlink_to(tmp_path / "disk" / "there.db")
+    store = SqliteStore(link, "process")
+    store.open_sync()
+    journal = Journal()
+    journal.stamp(1.0)
+    journal.store_retained("t", Message("t", b"x", sequence=1))
+    batch = journal.take_batch()
+    store.apply_sync(batch)
+    assert survey(link)["retained"]
+    store.close_sync()
+    assert link.is_symlink()
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["store.db"]
+    assert sqlite_file.read_store(tmp_path / "disk" / "there.db", lambda *_: None)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import selectors
 import threading
+import time
 from collections.abc import Callable, Mapping
 
 from mqtt_adapters.blocking.server import MqttServer
@@ -125,18 +126,19 @@ class FaultyServer(MqttServer):
         return {link.handler.client_id: link for link in opened if link.handler.session is not None}
 
     def _stepped(self, count: int) -> bool:
-        return self._steps >= count
+        return self._steps >= count or not self.running
 
     def settled(self, timeout_s: float) -> list[str]:
         """Wait until all connections have ended; returns those that have not in time, in words.
 
         The second of two steps sees all that the system knew before, connections not accepted yet among it.
         """
+        end = time.monotonic() + timeout_s
         for _ in range(2):
             after = self._steps + 1
             self.wake()
-            self._news.wait_for(functools.partial(self._stepped, after), timeout_s)
-        self._news.wait_for(lambda: not self._links, timeout_s)
+            self._news.wait_for(functools.partial(self._stepped, after), end - time.monotonic())
+        self._news.wait_for(lambda: not self._links, end - time.monotonic())
         known = {link: client_id for client_id, link in self.clients().items()}
         return [
             f"client {known[link]!r}" if link in known else f"a connection from {link.peer}" for link in self._links
@@ -161,7 +163,7 @@ class FaultyServer(MqttServer):
     def pause_everybody(self) -> None:
         """`pause` for all there are, and all who come."""
         self._everybody_paused = True
-        for link in self.clients().values():
+        for link in [link for link in self._links if link.opened]:
             self.pause(link)
 
     def resume_link(self, link: ServerLink) -> None:

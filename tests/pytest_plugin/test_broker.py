@@ -15,7 +15,7 @@ from mqtt_adapters.errors import ConnectRefused
 from mqtt_adapters.testing import broker as testing_broker
 from mqtt_adapters.testing.broker import MqttTestBroker
 from mqtt_core.broker import Accept
-from mqtt_core.codec import V5, ConnectPacket, Properties, Will, encode
+from mqtt_core.codec import V5, ConnectPacket, Properties, StorageError, Will, encode
 from mqtt_core.persistence import MemoryStore
 
 HOUR = 3600.0
@@ -440,3 +440,39 @@ def test_brokers_share_nothing(mqtt_broker_factory):
 def test_a_setting_that_does_not_exist(mqtt_broker_factory):
     with pytest.raises(TypeError, match="a broker has no setting 'max_packetsize'; did you mean 'max_packet_size'"):
         mqtt_broker_factory(max_packetsize=3)
+
+
+def test_a_client_that_has_connected_and_not_said_so_yet_is_stalled_with_everybody(mqtt_broker):
+    with socket.create_connection((mqtt_broker.host, mqtt_broker.port)) as early:
+        early.settimeout(10)
+        while not mqtt_broker._server.connections:
+            threading.Event().wait(0.005)
+        mqtt_broker.pause()
+        early.sendall(encode(ConnectPacket("early"), V5))
+        with mqtt_broker._lock:
+            mqtt_broker._server.settled(0.05)  # two steps, which see whatever has arrived
+        assert mqtt_broker.clients == []
+        mqtt_broker.resume()
+        mqtt_broker.expect_connected("early")
+
+
+def test_closing_a_broker_whose_storage_has_failed_takes_no_time():
+    class Full(MemoryStore):
+        async def apply(self, batch):
+            raise OSError("the disk is full")
+
+    waited = []
+
+    class News(threading.Condition):
+        def wait(self, timeout=None):
+            waited.append(timeout)
+            return super().wait(timeout)
+
+    broker = MqttTestBroker(store=Full())
+    broker._news = News(broker._lock)
+    broker.start()
+    with pytest.raises(StorageError):
+        broker.publish("t", b"x", qos=1, retain=True)
+    broker._server._thread.join()
+    assert broker.close() == []
+    assert waited == []

@@ -29,7 +29,7 @@ from mqtt_adapters.asyncio import MqttServer
 from mqtt_adapters.bin.arguments import Parser, fail, port_number
 from mqtt_adapters.bin.password import main as password
 from mqtt_adapters.bin.progress import RecoveryProgress
-from mqtt_adapters.config import ConfigError, ServerConfig, add_flags, given_flags, load_toml, setting
+from mqtt_adapters.config import ConfigError, ListenerConfig, ServerConfig, add_flags, given_flags, load_toml, setting
 from mqtt_adapters.users import UsersPolicy
 from mqtt_core.broker.events import Event
 from mqtt_core.codec.error import StorageError
@@ -96,9 +96,10 @@ def _configuration(arguments: Sequence[str]) -> ProgramConfig:
     config = load_toml(namespace.config, ProgramConfig, given) if namespace.config else ProgramConfig(**given)
     if namespace.host is None and namespace.port is None:
         return config
-    # -h and -p are the two halves of bind_addr, and win over it.
-    host = namespace.host or config.endpoint.host or "*"
-    port = config.endpoint.port if namespace.port is None else namespace.port
+    # -h and -p are the two halves of bind_addr, and win over it; a unix socket has neither half.
+    endpoint = ListenerConfig().endpoint if config.endpoint.path is not None else config.endpoint
+    host = namespace.host or endpoint.host or "*"
+    port = endpoint.port if namespace.port is None else namespace.port
     bracketed = f"[{host}]" if ":" in host else host
     return dataclasses.replace(config, bind_addr=f"{bracketed}:{port}")
 

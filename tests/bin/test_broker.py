@@ -104,6 +104,11 @@ def test_version(inside):
     assert inside("broker", "--version") == (0, f"mqtt-broker {__version__} ({build})\n", "")
 
 
+def test_a_port_instead_of_a_unix_socket_is_one_of_the_loopback_interface(tmp_path):
+    with broker("-p", "0", "--bind-addr", f"unix:{tmp_path}/s") as running:
+        assert running.line == f"mqtt-broker: listening on 127.0.0.1:{running.line.rsplit(':')[-1].strip()}\n"
+
+
 def test_host_and_port_are_the_halves_of_the_address():
     with broker("-h", "::1", "-p", "0") as running:
         assert running.line == f"mqtt-broker: listening on [::1]:{running.line.rsplit(':')[-1].strip()}\n"

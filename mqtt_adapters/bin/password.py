@@ -24,13 +24,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     Parser(
         PROGRAM, "", "Print a password for a file of users: asked for on a terminal, else the first line of stdin."
     ).parse(argv)
-    if sys.stdin.isatty():
-        password = getpass.getpass("Password: ")
-        if getpass.getpass("Again: ") != password:
-            fail(PROGRAM, "the two are not the same")
-    else:
-        password = sys.stdin.readline().rstrip("\r\n")
+    try:
+        password = _ask()
+    except (EOFError, OSError, KeyboardInterrupt):
+        fail(PROGRAM, "no password was given")
     if not password:
         fail(PROGRAM, "an empty password is none")
-    print(hash_password(password.encode()))
+    print(hash_password(password))
     return 0
+
+
+def _ask() -> bytes:
+    """The password, byte for byte as a client will send it, whatever its encoding."""
+    if sys.stdin is None:  # it was closed when the program began
+        raise EOFError
+    if not sys.stdin.isatty():
+        return sys.stdin.buffer.readline().rstrip(b"\r\n")
+    password = getpass.getpass("Password: ")
+    if getpass.getpass("Again: ") != password:
+        fail(PROGRAM, "the two are not the same")
+    return password.encode(errors="surrogateescape")

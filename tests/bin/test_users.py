@@ -7,6 +7,9 @@ import pty
 import subprocess
 import sys
 
+from mqtt_adapters.users import Rights, UsersPolicy
+from mqtt_core.broker import Accept
+from mqtt_core.codec import ConnectPacket
 from tests.bin.kit import broker, run
 
 BROKER = [sys.executable, "-m", "mqtt_adapters.bin.broker"]
@@ -70,6 +73,15 @@ def on_a_terminal(*lines):
         code = process.wait(10)
     os.close(ours)
     return shown.decode(), code
+
+
+def test_a_password_is_any_bytes_and_has_to_be_given():
+    done = subprocess.run([*BROKER, "password"], input=b"p\xe9ss\n", capture_output=True, check=False)
+    policy = UsersPolicy({"ann": Rights(password=done.stdout.decode().strip())})
+    assert isinstance(policy.authenticate(ConnectPacket(username="ann", password=b"p\xe9ss"), ""), Accept)
+    shell = ["sh", "-c", '"$@" <&-', "sh", *BROKER, "password"]
+    done = subprocess.run(shell, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "mqtt-broker password: no password was given\n")
 
 
 def test_on_a_terminal_it_is_asked_for_twice_and_not_shown():

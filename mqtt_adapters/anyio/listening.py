@@ -77,7 +77,7 @@ class Listener:
                 )
                 tls = stream.extra(TLSAttribute.ssl_object)  # noqa: S610 - of a stream, not of a database
                 return stream, Peer(peer, certificate_of(tls))
-        except GONE as error:
+        except (*GONE, ValueError) as error:  # ValueError: anyio wants a socket that is still connected
             unsaid = "not in time" if isinstance(error, TimeoutError) else "the other end closed it"
             log.info("a connection was not completed: %s", str(error) or unsaid)
         except BaseException:

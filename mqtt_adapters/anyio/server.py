@@ -286,7 +286,10 @@ class MqttServer(ServerVerbs):
 
     async def _serve_stream(self, stream: ByteStream, peer: str, listener: ListenerConfig | None) -> None:
         if self.running:
-            await self.serve_stream(stream, peer, listener)
+            try:
+                await self.serve_stream(stream, peer, listener)
+            except Exception:
+                log.exception("a bug while serving %s, which is dropped", peer or "a stream")
         else:  # it has stopped between this task's making and its first step
             await anyio.aclose_forcefully(stream)
 

@@ -297,7 +297,7 @@ class MqttServer(ServerVerbs):
                     self._accept(key.data, key.fileobj)
             readable, self._readable = self._readable, {}
             for link in readable:
-                link.read()
+                self._serve_link(link, selectors.EVENT_READ)
             self._handle_time()
             self.driver.tick()
 
@@ -331,6 +331,9 @@ class MqttServer(ServerVerbs):
         except OSError as error:
             log.info("a connection was not completed: %s", error)
             link.close()
+        except Exception:
+            log.exception("a bug while serving %r, which is dropped", link)
+            link.abort()
 
     def _handle_time(self) -> None:
         now = self.now()

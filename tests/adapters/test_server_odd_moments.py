@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import inspect
 import os
@@ -16,7 +17,7 @@ import pytest
 import mqtt_adapters.anyio
 import mqtt_adapters.asyncio
 import mqtt_adapters.blocking
-from mqtt_adapters.anyio.memory import memory_pair
+from mqtt_adapters.anyio.memory import MemoryStream, memory_pair
 from mqtt_adapters.config import ConfigError, ServerConfig
 from mqtt_adapters.server import listening
 from mqtt_adapters.server.verbs import ServerStoppedError
@@ -381,3 +382,62 @@ def test_an_anyio_server_that_is_cancelled_while_it_starts_leaves_nothing_behind
 
     anyio.run(start, backend=backend)
     assert list(tmp_path.iterdir()) == []
+
+
+@backends
+def test_a_bug_while_an_anyio_server_serves_one_connection_ends_that_one_only(backend):
+    class Faulty(MemoryStream):
+        async def receive(self, max_bytes=65536):
+            raise ZeroDivisionError
+
+    async def serve():
+        async with mqtt_adapters.anyio.MqttServer(CONFIG) as server:
+            ours, theirs = memory_pair()
+            server.start_serving(Faulty(theirs._incoming, theirs._outgoing))
+            with anyio.fail_after(10), pytest.raises(anyio.EndOfStream):
+                await ours.receive()
+            await ours.aclose()
+            assert server.running
+            assert server.connections == 0
+
+    anyio.run(serve, backend=backend)
+
+
+@backends
+def test_a_client_that_resets_its_connection_in_the_midst_of_accepting_costs_nobody_else_his(backend, monkeypatch):
+    def from_socket(_):
+        raise ValueError("the socket must be connected")
+
+    async def serve():
+        async with mqtt_adapters.anyio.MqttServer(CONFIG) as server:
+            with monkeypatch.context() as patched:
+                patched.setattr(anyio.abc.SocketStream, "from_socket", from_socket)
+                async with await anyio.connect_tcp("127.0.0.1", server.port) as stream:
+                    with anyio.fail_after(10), pytest.raises(anyio.EndOfStream):
+                        await stream.receive()
+            assert server.running
+
+    anyio.run(serve, backend=backend)
+
+
+def test_a_bug_while_a_blocking_server_serves_one_connection_ends_that_one_only():
+    class Faulty:
+        def __init__(self, transport):
+            self._transport = transport
+
+        def recv(self, size):
+            raise ZeroDivisionError
+
+        def __getattr__(self, name):
+            return getattr(self._transport, name)
+
+    with mqtt_adapters.blocking.MqttServer(CONFIG) as server:
+        ours, theirs = socket.socketpair()
+        with ours:
+            ours.settimeout(10)
+            server.serve_transport(Faulty(theirs))
+            ours.sendall(b"x")
+            with contextlib.suppress(ConnectionResetError):  # what it sent was not read
+                assert ours.recv(1) == b""
+        server.publish("t", b"x")
+        assert server.connections == 0

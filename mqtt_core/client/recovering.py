@@ -26,6 +26,7 @@ def recover(state: ClientState, sending: Sending, snapshot: Snapshot | None) -> 
     if snapshot is not None:
         state.sequence = snapshot.next_sequence - 1
         state.now = snapshot.stamp
+        state.journal.stamp(snapshot.stamp)
         stored = snapshot.sessions.get(session.client_id)
     if stored is not None and state.config.clean_start:
         session.barrier = state.journal.delete_session(session.client_id)

@@ -306,6 +306,18 @@ def test_a_server_that_assigns_another_identifier_than_asked_for_does_not_move_w
     assert [p.payload for p in wire.sent()] == [b"kept"]
 
 
+def test_what_is_written_while_the_clock_is_behind_has_the_newest_stored_time():
+    """Or time would go back once the older parts of the store are gone."""
+    disk = Disk()
+    wire = disk.start(now=2000.0)
+    disk.open(wire)
+    wire.publish("t", qos=1)
+    disk.commit(wire)
+    wire = disk.start(now=1500.0)
+    wire.client.connect(wire.now)
+    assert wire.client.take_writes().stamp == 2000.0
+
+
 def test_a_clean_start_forgets_what_is_stored():
     disk = Disk()
     wire = disk.start()

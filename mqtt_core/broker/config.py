@@ -59,7 +59,11 @@ class BrokerConfig:
         default=5.0, metadata={"help": "time what is still held may take to leave a closing connection", "unit": "s"}
     )
     send_timeout_s: float = field(
-        default=60.0, metadata={"help": "time without a byte drained after which a connection is closed", "unit": "s"}
+        default=60.0,
+        metadata={
+            "help": "time without a byte drained or a message done after which a connection is closed",
+            "unit": "s",
+        },
     )
     keep_alive_max_s: int = field(
         default=0,

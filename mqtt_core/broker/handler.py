@@ -156,6 +156,7 @@ class ClientHandler(Connection):
         outbox = self.outbox
         packets = 0
         answers = outbox.size
+        in_flight = len(self.session.inflight) if self.session is not None else 0
         try:
             while self.phase < CLOSING and self.phase != WAITING:  # [MQTT-3.1.4-5 v3.1.1] [MQTT-3.1.4-6 v5]
                 if self.phase == OPEN and self.config.bulk_path:
@@ -178,12 +179,13 @@ class ClientHandler(Connection):
         except MqttError as error:
             self.fail(error, now)
         session = self.session
+        if session is not None and self.undrained_since and len(session.inflight) < in_flight:
+            self.undrained_since = now  # it gets on with what it has read, and will read the rest
         if session is not None and not session.direct:
             drain(self.state.sender, session, now)  # acknowledgements have made room for what waits
         if self.phase == NEW and reader.pending and reader.chunk[reader.position] >> 4 != CONNECT:
             self._refuse_stranger(now)
-        limit = self.config.outbox_bytes_max
-        if self.phase != OPEN or self.stalled or self.reading_paused or outbox.size >= limit:
+        if self.phase != OPEN or self.stalled or self.reading_paused or outbox.size >= self.config.outbox_bytes_max:
             self.update_pause()
 
     def _handle_frame(self, frame: bytes, now: float) -> None:

@@ -11,6 +11,7 @@ from mqtt_core.codec import (
     LocalProtocolError,
     PingreqPacket,
     Properties,
+    PubackPacket,
     PublishPacket,
     SubscribeFilter,
     SubscribePacket,
@@ -159,6 +160,22 @@ def test_a_client_that_drains_nothing_is_closed_after_the_send_timeout(world):
     assert [m.topic for m in watcher.messages()] == ["will"]
     again = world.connect("c", clean=False)
     assert [m.payload for m in again.early] == [b"1", b"2"]
+
+
+def test_a_client_that_acknowledges_what_it_has_read_is_not_closed(world):
+    client = world.connect("c")
+    client.subscribe(SubscribeFilter("t", 1))
+    for n in range(4):
+        world.publish("t", b"%d" % n, 1)
+    client.frozen = True
+    world.publish("t", b"behind", 1)
+    for packet in client.received():
+        world.wait(50)
+        client.send(PubackPacket(packet.packet_id))
+        assert not client.closed
+    assert client.handler.outbox.size
+    world.wait(61)
+    assert client.aborted
 
 
 def test_a_client_that_drains_in_time_is_not_closed(world):

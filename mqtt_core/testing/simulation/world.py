@@ -32,6 +32,7 @@ LIMIT_CHECKS = 10
 SETTLE_S = 20.0
 STILL_ROUNDS_MAX = 100
 REST_STEPS_MAX = 5_000_000
+HEALTHY_BUFFER_BYTES = 65_536
 """Nothing is as slow as that: whoever is still busy then goes round in circles."""
 
 _EXPECTED_REASONS = {
@@ -119,9 +120,14 @@ class World:
         self.clients.append(Client(self, name, config, storage, own))
 
     def heal(self) -> None:
-        """No fault any more; everybody comes back."""
+        """No fault any more; everybody comes back.
+
+        Buffers get the size that real ones have: two ends that both wait for room to write before they read on would
+        otherwise keep each other waiting, until one hangs up, and come back to the same.
+        """
         self.workload.active = False
         self.faults.stop()
+        self.weather.buffer_bytes = max(self.weather.buffer_bytes, HEALTHY_BUFFER_BYTES)
         for hostile in self.hostile:
             hostile.stop()
         if self.server.broker is None:

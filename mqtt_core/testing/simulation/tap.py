@@ -271,9 +271,10 @@ class Tap:
             oracle.fault(f"{self!r}: packet identifier 0")
         if packet_id in self._open:
             oracle.fault(f"{self!r}: identifier {packet_id} is in use on this connection")
-        if known is not None and not publish.dup and session.too_large(oracle.messages[known[0]]):
-            del session.inflight[packet_id]  # it first went with an alias; without that it does not go, and is given up
-            known = None
+        if known is not None and (not publish.dup or known[0] != number):
+            if session.too_large(oracle.messages[known[0]]):
+                del session.inflight[packet_id]  # it went with an alias; without that it does not go, and is given up
+                known = None
         if known is not None and known[0] != number:
             oracle.fault(f"{self!r}: identifier {packet_id} still belongs to message {known[0]}")
         if known is not None and not publish.dup:

@@ -7,7 +7,7 @@ under way when the server stops ends with it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from concurrent.futures import CancelledError
 from typing import TypeVar
 
@@ -16,6 +16,7 @@ from anyio.from_thread import BlockingPortal
 
 from mqtt_adapters.anyio.waiting import TaskWaiter
 from mqtt_adapters.server import async_threadsafe
+from mqtt_adapters.server.settings import ServerSettings
 from mqtt_adapters.server.verbs import HostSubscription, HostVerbs, ServerStoppedError
 from mqtt_core.router.local import LocalMessage, LocalSubscriber
 
@@ -58,8 +59,8 @@ class Subscription(HostSubscription):
 class ServerVerbs(HostVerbs):
     """`HostVerbs`, with the waiting of anyio."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        super().__init__(clock)
+    def __init__(self, settings: ServerSettings) -> None:
+        super().__init__(settings)
         self.portal: BlockingPortal
         self.thread = 0
 

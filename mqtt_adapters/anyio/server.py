@@ -10,13 +10,12 @@ listening socket, two for each connection, one for time, and for a store one whi
 from __future__ import annotations
 
 import logging
-import random
 import socket
 import threading
 from collections.abc import Callable, Coroutine
 from math import inf
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, Unpack
 
 import anyio
 from anyio import to_thread
@@ -27,15 +26,13 @@ from mqtt_adapters.anyio.listening import Listener, open_listener
 from mqtt_adapters.anyio.local import ServerVerbs
 from mqtt_adapters.anyio.server_link import ServerLink
 from mqtt_adapters.client.verbs import finish_now
-from mqtt_adapters.clock import epoch_clock
 from mqtt_adapters.config import ListenerConfig, ServerConfig
 from mqtt_adapters.driver import BrokerDriver
-from mqtt_adapters.parts import check_policy, check_store
 from mqtt_adapters.server.peer import Peer
+from mqtt_adapters.server.settings import ServerOptions, ServerSettings
 from mqtt_adapters.server.verbs import stop_signals, storage_error
-from mqtt_core.broker import Broker, Event, Policy
 from mqtt_core.codec import StorageError
-from mqtt_core.persistence import Batch, Journal, Progress, Snapshot, Storage, load
+from mqtt_core.persistence import Batch, Snapshot, Storage, load
 
 __all__ = ["MqttServer"]
 
@@ -46,29 +43,11 @@ ACCEPTS_PER_TURN: Final = 16
 
 
 class MqttServer(ServerVerbs):
-    """A broker that listens inside ``async with``. The arguments are those of `mqtt_adapters.asyncio.MqttServer`."""
+    """A broker that listens inside ``async with``. For the options see `ServerOptions`."""
 
-    def __init__(
-        self,
-        config: ServerConfig | None = None,
-        *,
-        policy: Policy | None = None,
-        store: Storage | None = None,
-        clock: Callable[[], float] | None = None,
-        rng: random.Random | None = None,
-        on_event: Callable[[Event], None] | None = None,
-        on_progress: Progress | None = None,
-    ) -> None:
-        check_policy(policy)
-        check_store(store)
-        super().__init__(clock or epoch_clock())
-        self.config = config or ServerConfig()
+    def __init__(self, config: ServerConfig | None = None, **options: Unpack[ServerOptions]) -> None:
+        super().__init__(ServerSettings(config, options))
         self.stopping = False
-        self._policy = policy
-        self._store = store
-        self._rng = rng or random.SystemRandom()
-        self._on_event = on_event
-        self._on_progress = on_progress
         self._listeners: list[Listener] = []
         self._links: dict[ServerLink, None] = {}
         self._handshakes = 0
@@ -97,16 +76,10 @@ class MqttServer(ServerVerbs):
         self._idle = anyio.Event()
         self._committed = anyio.Event()
         self._timer_moved = anyio.Event()
-        store, journal, snapshot, apply = self._store, None, None, None
-        if store is not None:
-            journal, snapshot, apply = Journal(), await self._load(store), self._apply
-            if (behind := snapshot.stamp - self.now()) > 0:
-                clock = self.now
-                self.now = lambda: clock() + behind  # the wall clock was set back since the last commit
-        self.broker = Broker(
-            self.config.broker_config(), policy=self._policy, journal=journal, rng=self._rng, snapshot=snapshot
-        )
-        self.driver = BrokerDriver(self.broker, self, self.now, store, self._on_event, apply)
+        store = self.settings.store
+        self.restore_broker(None if store is None else await self._load(store))
+        apply = None if store is None else self._apply
+        self.driver = BrokerDriver(self.broker, self, self.now, store, self.settings.on_event, apply)
         try:
             for config in self.config.all_listeners():
                 self._listeners.append(await open_listener(config))
@@ -123,7 +96,7 @@ class MqttServer(ServerVerbs):
     async def _load(self, store: Storage) -> Snapshot:
         try:
             return await to_thread.run_sync(
-                lambda: finish_now(load(store, self._on_progress)), limiter=self._store_thread
+                lambda: finish_now(load(store, self.settings.on_progress)), limiter=self._store_thread
             )
         except BaseException:
             await self._close(store)
@@ -174,7 +147,7 @@ class MqttServer(ServerVerbs):
                 await self._committed.wait()
             self.end_verbs(self._failure or StorageError("the server has stopped"))
             try:
-                await self._close(self._store)
+                await self._close(self.settings.store)
             except StorageError as error:
                 self._failure = self._failure or error
             finally:
@@ -336,7 +309,7 @@ class MqttServer(ServerVerbs):
 
         The thread is not one of those the program has: its own may all wait for what is not committed yet.
         """
-        store = self._store
+        store = self.settings.store
         assert store is not None
         await to_thread.run_sync(lambda: finish_now(store.apply(batch)), limiter=self._store_thread)
 

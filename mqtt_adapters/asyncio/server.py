@@ -17,24 +17,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 import threading
 from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, Unpack
 
 from mqtt_adapters.asyncio.link import ServerLink
 from mqtt_adapters.asyncio.listening import Listener, open_listener
 from mqtt_adapters.asyncio.verbs import ServerVerbs
-from mqtt_adapters.clock import epoch_clock
 from mqtt_adapters.config import ListenerConfig, ServerConfig
 from mqtt_adapters.driver import BrokerDriver
-from mqtt_adapters.parts import check_policy, check_store
 from mqtt_adapters.server.peer import Peer
+from mqtt_adapters.server.settings import ServerOptions, ServerSettings
 from mqtt_adapters.server.verbs import ServerStoppedError, stop_signals, storage_error
-from mqtt_core.broker import Broker, Event, Policy
 from mqtt_core.codec import StorageError
-from mqtt_core.persistence import Journal, Progress, Snapshot, Storage, load
+from mqtt_core.persistence import Snapshot, Storage, load
 
 __all__ = ["MqttServer"]
 
@@ -47,38 +44,17 @@ PROBE_EVERY: Final = 16
 class MqttServer(ServerVerbs):
     """A broker that listens.
 
-    config: see `ServerConfig`; port 0 takes a free port, then told by `port`. policy: who may do what, None for
-    everybody everything. store: where sessions and retained messages survive, None for memory only; the server opens
-    and closes it. clock: returns epoch seconds and never goes back. rng: source of client identifiers and other random
-    choices. on_event: called in the loop with each event of the broker. on_progress: called now and then while the
-    store is read, maybe in the store's thread, with what is done and what there is to do.
+    config: see `ServerConfig`; port 0 takes a free port, then told by `port`. The options are told in `ServerOptions`:
+    policy, store, clock, rng, on_event, on_progress.
 
     ``async with MqttServer(config) as server:`` listens inside the block; ``MqttServer(config).run()`` blocks until
     SIGTERM or SIGINT.
     """
 
-    def __init__(
-        self,
-        config: ServerConfig | None = None,
-        *,
-        policy: Policy | None = None,
-        store: Storage | None = None,
-        clock: Callable[[], float] | None = None,
-        rng: random.Random | None = None,
-        on_event: Callable[[Event], None] | None = None,
-        on_progress: Progress | None = None,
-    ) -> None:
-        check_policy(policy)
-        check_store(store)
-        super().__init__(clock or epoch_clock())
-        self.config = config or ServerConfig()
+    def __init__(self, config: ServerConfig | None = None, **options: Unpack[ServerOptions]) -> None:
+        super().__init__(ServerSettings(config, options))
         self.buffer = memoryview(bytearray(RECEIVE_BUFFER_BYTES))
         self.stopping = False
-        self._policy = policy
-        self._store = store
-        self._rng = rng or random.SystemRandom()
-        self._on_event = on_event
-        self._on_progress = on_progress
         self._listeners: list[Listener] = []
         self._links: dict[ServerLink, None] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -107,16 +83,9 @@ class MqttServer(ServerVerbs):
             raise RuntimeError("a server starts once; make another one")
         self.loop = asyncio.get_running_loop()
         self.thread = threading.get_ident()
-        journal, snapshot = None, None
-        if self._store is not None:
-            journal, snapshot = Journal(), await self._load(self._store)
-            if (behind := snapshot.stamp - self.now()) > 0:
-                clock = self.now
-                self.now = lambda: clock() + behind  # the wall clock was set back since the last commit
-        self.broker = Broker(
-            self.config.broker_config(), policy=self._policy, journal=journal, rng=self._rng, snapshot=snapshot
-        )
-        self.driver = BrokerDriver(self.broker, self, self.now, self._store, self._on_event)
+        store = self.settings.store
+        self.restore_broker(None if store is None else await self._load(store))
+        self.driver = BrokerDriver(self.broker, self, self.now, store, self.settings.on_event)
         self.running = True
         try:
             for listener in self.config.all_listeners():
@@ -132,7 +101,7 @@ class MqttServer(ServerVerbs):
 
     async def _load(self, store: Storage) -> Snapshot:
         try:
-            return await load(store, self._on_progress)
+            return await load(store, self.settings.on_progress)
         except BaseException:
             await store.close()
             raise
@@ -184,8 +153,8 @@ class MqttServer(ServerVerbs):
             self._timer.cancel()
         self.end_verbs(self._failure or StorageError("the server has stopped"))
         try:
-            if self._store is not None:
-                await self._store.close()
+            if self.settings.store is not None:
+                await self.settings.store.close()
         except StorageError as error:
             self._failure = self._failure or error
         finally:

@@ -7,9 +7,9 @@ message is durable when `committed` has returned, and not before.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 from mqtt_adapters.asyncio.local import Subscription, ThreadsafeServer
+from mqtt_adapters.server.settings import ServerSettings
 from mqtt_adapters.server.verbs import HostVerbs
 
 __all__ = ["ServerVerbs"]
@@ -18,8 +18,8 @@ __all__ = ["ServerVerbs"]
 class ServerVerbs(HostVerbs):
     """`HostVerbs`, with the waiting of asyncio."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        super().__init__(clock)
+    def __init__(self, settings: ServerSettings) -> None:
+        super().__init__(settings)
         self.loop: asyncio.AbstractEventLoop
         self.thread = 0
 

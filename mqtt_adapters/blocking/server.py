@@ -17,29 +17,26 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import random
 import selectors
 import signal
 import socket
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, Unpack
 
 from mqtt_adapters.blocking.client_link import Transport
 from mqtt_adapters.blocking.listening import Listener, open_listener
 from mqtt_adapters.blocking.server_link import ServerLink, accepted
 from mqtt_adapters.blocking.verbs import ServerVerbs
 from mqtt_adapters.client.verbs import finish_now
-from mqtt_adapters.clock import epoch_clock
 from mqtt_adapters.config import ServerConfig
 from mqtt_adapters.driver import BrokerDriver
-from mqtt_adapters.parts import check_policy, check_store
 from mqtt_adapters.server.peer import Peer
+from mqtt_adapters.server.settings import ServerOptions, ServerSettings
 from mqtt_adapters.server.verbs import stop_signals, storage_error
-from mqtt_core.broker import Broker, Event, Policy
 from mqtt_core.codec import StorageError
-from mqtt_core.persistence import Journal, Progress, Storage, load
+from mqtt_core.persistence import Snapshot, Storage, load
 
 __all__ = ["MqttServer"]
 
@@ -51,34 +48,18 @@ _STEP_MAX_S: Final = 3600.0
 
 
 class MqttServer(ServerVerbs):
-    """A broker that listens. The arguments are those of `mqtt_adapters.asyncio.MqttServer`, and
+    """A broker that listens.
 
-    background: whether a thread serves, from `start` to `stop`; otherwise the caller does, in `pump` or `run`.
+    background: whether a thread serves, from `start` to `stop`; otherwise the caller does, in `pump` or `run`. For the
+    other options see `ServerOptions`.
     """
 
     def __init__(
-        self,
-        config: ServerConfig | None = None,
-        *,
-        background: bool = True,
-        policy: Policy | None = None,
-        store: Storage | None = None,
-        clock: Callable[[], float] | None = None,
-        rng: random.Random | None = None,
-        on_event: Callable[[Event], None] | None = None,
-        on_progress: Progress | None = None,
+        self, config: ServerConfig | None = None, *, background: bool = True, **options: Unpack[ServerOptions]
     ) -> None:
-        check_policy(policy)
-        check_store(store)
-        super().__init__(clock or epoch_clock())
-        self.config = config or ServerConfig()
+        super().__init__(ServerSettings(config, options))
         self.stopping = False
         self._background = background
-        self._policy = policy
-        self._store = store
-        self._rng = rng or random.SystemRandom()
-        self._on_event = on_event
-        self._on_progress = on_progress
         self._listeners: list[Listener] = []
         self._links: dict[ServerLink, None] = {}
         self._changed: dict[ServerLink, None] = {}
@@ -106,20 +87,9 @@ class MqttServer(ServerVerbs):
         """
         if self.running or self.stopping:
             raise RuntimeError("a server starts once; make another one")
-        journal, snapshot = None, None
-        if self._store is not None:
-            try:
-                journal, snapshot = Journal(), finish_now(load(self._store, self._on_progress))
-            except BaseException:
-                finish_now(self._store.close())
-                raise
-            if (behind := snapshot.stamp - self.now()) > 0:
-                clock = self.now
-                self.now = lambda: clock() + behind  # the wall clock was set back since the last commit
-        self.broker = Broker(
-            self.config.broker_config(), policy=self._policy, journal=journal, rng=self._rng, snapshot=snapshot
-        )
-        self.driver = BrokerDriver(self.broker, self, self.now, self._store, self._on_event)
+        store = self.settings.store
+        self.restore_broker(None if store is None else self._load(store))
+        self.driver = BrokerDriver(self.broker, self, self.now, store, self.settings.on_event)
         self._selector = selectors.DefaultSelector()
         self._wake_in, self._wake_out = socket.socketpair()
         for end in (self._wake_in, self._wake_out):
@@ -138,6 +108,13 @@ class MqttServer(ServerVerbs):
             self._thread = threading.Thread(target=self._serve, name="mqtt-server", daemon=True)
             self._thread.start()
         return self
+
+    def _load(self, store: Storage) -> Snapshot:
+        try:
+            return finish_now(load(store, self.settings.on_progress))
+        except BaseException:
+            finish_now(store.close())
+            raise
 
     def stop(self) -> None:
         """Stop listening, say goodbye to every client, and close; takes at most `close_timeout_s`.
@@ -184,8 +161,8 @@ class MqttServer(ServerVerbs):
             self._wake_out.close()
             self.end_verbs(self._failure or StorageError("the server has stopped"))
             try:
-                if self._store is not None:
-                    finish_now(self._store.close())
+                if self.settings.store is not None:
+                    finish_now(self.settings.store.close())
             except StorageError as error:
                 self._failure = self._failure or error
             finally:

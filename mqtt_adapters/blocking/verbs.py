@@ -7,11 +7,11 @@ program reads the same in every I/O style. What a verb has written is durable wh
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from typing import Self
 
 from mqtt_adapters.blocking.local import Subscription
 from mqtt_adapters.payload import Payload
+from mqtt_adapters.server.settings import ServerSettings
 from mqtt_adapters.server.verbs import HostVerbs
 from mqtt_core.broker import ClientHandler, Decision
 from mqtt_core.codec import NO_PROPERTIES, Properties, ReasonCode
@@ -22,8 +22,8 @@ __all__ = ["ServerVerbs"]
 class ServerVerbs(HostVerbs):
     """`HostVerbs` under a lock. lock: guards the broker and everything around it."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        super().__init__(clock)
+    def __init__(self, settings: ServerSettings) -> None:
+        super().__init__(settings)
         self.lock = threading.RLock()
 
     def wake(self) -> None:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from mqtt_adapters.driver import BrokerDriver
 from mqtt_adapters.payload import Payload, payload_bytes
 from mqtt_adapters.server.listening import Listening
+from mqtt_adapters.server.settings import ServerSettings
 from mqtt_adapters.waiter import Waiter
 from mqtt_core.broker import Broker, ClientHandler, Decision
 from mqtt_core.codec import NO_PROPERTIES, Properties, ReasonCode, StorageError, SubscribeFilter
+from mqtt_core.persistence import Journal, Snapshot
 from mqtt_core.router.local import LocalMessage, LocalSubscriber
 from mqtt_core.session import Message
 
@@ -93,12 +95,14 @@ class HostSubscription:
 class HostVerbs:
     """The part of `MqttServer` that a host program calls while the server runs.
 
-    broker: the core, to look into (`sessions`, `retained`, `counters`). now: the clock of the server. running: from
-    `start` to the end of `stop`.
+    settings: what it was constructed with; config: the greater part of that. broker: the core, to look into
+    (`sessions`, `retained`, `counters`). now: the clock of the server. running: from `start` to the end of `stop`.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self.now = clock
+    def __init__(self, settings: ServerSettings) -> None:
+        self.settings = settings
+        self.config = settings.config
+        self.now = settings.clock
         self.running = False
         self.broker: Broker
         self.driver: BrokerDriver
@@ -184,6 +188,17 @@ class HostVerbs:
             raise ServerStoppedError("the server was not started: use it in a with block, or call start")
 
     # ------------------------------------------------------------------------------------------- the server's side
+
+    def restore_broker(self, snapshot: Snapshot | None) -> None:
+        """Make the broker, with what its store holds; None without a store."""
+        journal = None
+        if snapshot is not None:
+            journal = Journal()
+            if (behind := snapshot.stamp - self.now()) > 0:
+                clock = self.now
+                self.now = lambda: clock() + behind  # the wall clock was set back since the last commit
+        config, settings = self.config.broker_config(), self.settings
+        self.broker = Broker(config, policy=settings.policy, journal=journal, rng=settings.rng, snapshot=snapshot)
 
     def expect_commit(self, barrier: int, waiter: Waiter) -> bool:
         """Finish `waiter` when the barrier is durable. False, and nothing to wait for, when it is already.

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import sys
 import zlib
 from collections.abc import Callable
@@ -146,8 +147,11 @@ class SqliteFile:
                     fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     raise StorageError("another process uses this store") from None
-                if os.path.samestat(os.fstat(self._lock), self.path.stat()):
-                    if os.fstat(self._lock).st_size:
+                opened = os.fstat(self._lock)
+                if not stat.S_ISREG(opened.st_mode):  # a pipe or /dev/null is empty, but nothing to be replaced
+                    raise StorageError("this is not a store: it is no regular file")
+                if os.path.samestat(opened, self.path.stat()):
+                    if opened.st_size:
                         break
                     self._create()
                 os.close(self._lock)

@@ -105,9 +105,10 @@ class HalfPolicy:
         ({"policy": HalfPolicy()}, "policy: HalfPolicy has no continue_authentication; it needs the methods of"),
         ({"store": "broker.db"}, r"store: str has no open; for a file write SqliteStore\(path\)"),
         ({"store": object()}, "store: object has no open; see mqtt_core.persistence.Storage"),
+        ({"polcy": None}, "a server has no setting 'polcy'; did you mean 'policy'"),
     ],
 )
-def test_a_part_that_lacks_methods(style, parts, told):
+def test_a_wrong_argument(style, parts, told):
     with pytest.raises(TypeError, match=told):
         style.MqttServer(CONFIG, **parts)
 

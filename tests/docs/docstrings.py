@@ -44,7 +44,10 @@ DOORS = (
         f"mqtt_adapters.{name}"
         for name in ("server.peer", "client.url", "users", "client.settings", "committing", "driver", "testing.broker")
     ),
-    *(f"mqtt_adapters.{name}" for name in ("server.verbs", "client.verbs", "payload", "pytest_plugin")),
+    *(
+        f"mqtt_adapters.{name}"
+        for name in ("server.settings", "server.verbs", "client.verbs", "payload", "pytest_plugin")
+    ),
 )
 CONFIGURATIONS = ("Config", "Settings")
 SILENT = {"AssertionError", "NotImplementedError", "StopIteration", "StopAsyncIteration", "KeyboardInterrupt"}

@@ -141,8 +141,12 @@ def start(name: str, given: argparse.Namespace) -> int:
 
 
 def watch(name: str, command: list[str], environment: dict[str, str]) -> int:
-    """Run the worker of a target; what the fuzzer says about itself is left out."""
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}) as process:
+    """Run the worker of a target; what the fuzzer says about itself is left out.
+
+    The order of sets is fixed, so that the same seed makes the same inputs on every machine.
+    """
+    whole = {**os.environ, "PYTHONHASHSEED": "0", **environment}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=whole) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if not line.startswith(NOISE):

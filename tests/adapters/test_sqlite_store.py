@@ -161,6 +161,15 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path):
     assert contents(tmp_path) == before
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in the file system")
+def test_a_pipe_or_device_is_never_replaced_by_a_store(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    assert "no regular file" in refusal(path)
+    assert path.is_fifo()
+    assert [left.name for left in tmp_path.iterdir()] == ["pipe"]
+
+
 def test_a_database_of_another_program_is_left_alone(tmp_path):
     path = tmp_path / "s.db"
     connection = sqlite3.connect(path)

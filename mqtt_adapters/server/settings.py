@@ -1,6 +1,7 @@
 """What a server of any I/O style is constructed with: one list of keyword arguments, turned into one value.
 
-Law: each argument exists once, here. A wrong part is refused in the constructor, before any socket exists.
+Law: each argument exists once, here. A wrong part is refused in the constructor, before any socket exists; the values
+of a config were checked when it was made.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ A file
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import stat
@@ -164,15 +165,15 @@ class SqliteFile:
         new = path.with_name(f"{path.name}.new-{os.getpid()}")
         new.unlink(missing_ok=True)
         os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        connection = sqlite3.connect(new, isolation_level=None)
         try:
-            connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as connection:
+                connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            _migrate(new)
+            new.replace(path)
         finally:
-            connection.close()
-        _migrate(new)
-        new.replace(path)
+            new.unlink(missing_ok=True)
         _sync_directory(path.parent)
 
     def _read(self, progress: Progress | None) -> Replay:

@@ -410,6 +410,12 @@ def test_a_full_disk_gives_one_clear_error_and_loses_nothing(tmp_path):
     store.close_sync()
 
 
+def test_a_store_that_cannot_be_made_leaves_no_torso(tmp_path, monkeypatch):
+    monkeypatch.setattr(sqlite_file, "MIGRATIONS", ("CREATE nonsense",))
+    assert "nonsense" in refusal(tmp_path / "s.db")
+    assert contents(tmp_path) in ({}, {"s.db": b""})
+
+
 def test_after_a_failed_write_the_store_refuses_everything(tmp_path):
     store = SqliteStore(tmp_path / "s.db")
     store.open_sync()

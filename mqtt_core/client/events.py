@@ -11,8 +11,10 @@ dataclasses.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from mqtt_core.codec.properties import NO_PROPERTIES, Properties
+from mqtt_core.codec.value import Value
 
 __all__ = [
     "AuthChallenge",
@@ -31,7 +33,7 @@ __all__ = [
 ]
 
 
-class Event:
+class Event(Value):
     """Base of all events."""
 
     __slots__ = ()
@@ -46,6 +48,8 @@ class MessageReceived(Event):
     """
 
     __slots__ = ("dup", "payload", "properties", "qos", "retain", "token", "topic")
+
+    fields: ClassVar[tuple[str, ...]] = ("topic", "payload", "qos", "retain", "dup", "properties", "token")
 
     def __init__(
         self,
@@ -65,27 +69,6 @@ class MessageReceived(Event):
         self.properties = properties
         self.token = token
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, MessageReceived):
-            return NotImplemented
-        return (
-            self.topic == other.topic
-            and self.payload == other.payload
-            and self.qos == other.qos
-            and self.retain == other.retain
-            and self.dup == other.dup
-            and self.properties == other.properties
-            and self.token == other.token
-        )
-
-    __hash__ = None  # type: ignore[assignment]  # compared by content, never a key
-
-    def __repr__(self) -> str:
-        return (
-            f"MessageReceived({self.topic!r}, {self.payload!r}, qos={self.qos}, retain={self.retain}, dup={self.dup}, "
-            f"properties={self.properties!r}, token={self.token})"
-        )
-
 
 class PublishCompleted(Event):
     """A publish is over: acknowledged by PUBACK, PUBCOMP or a refusing PUBREC, or (QoS 0, queued) handed to the outbox.
@@ -96,22 +79,12 @@ class PublishCompleted(Event):
 
     __slots__ = ("properties", "reason_code", "token")
 
+    fields: ClassVar[tuple[str, ...]] = ("token", "reason_code", "properties")
+
     def __init__(self, token: int, reason_code: int = 0, properties: Properties = NO_PROPERTIES) -> None:
         self.token = token
         self.reason_code = reason_code
         self.properties = properties
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, PublishCompleted):
-            return NotImplemented
-        return (
-            self.token == other.token and self.reason_code == other.reason_code and self.properties == other.properties
-        )
-
-    __hash__ = None  # type: ignore[assignment]  # compared by content, never a key
-
-    def __repr__(self) -> str:
-        return f"PublishCompleted({self.token}, {self.reason_code:#04x}, {self.properties!r})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,6 @@ The classes are written by hand with ``__slots__`` so that they construct fast. 
 only valid ones, and an encoder refuses what cannot be sent. Fields have the names of the standard in plain types;
 QoS, reason codes and packet identifiers are ints. One class serves both versions: what 3.1.1 does not have keeps its
 default, and a return code of 3.1.1 stands in ``reason_code`` as the byte it is on the wire.
-
-Two packets are equal when they are of one class and all their fields are equal. Packets can be changed, so they have
-no hash.
 """
 
 from __future__ import annotations
@@ -32,6 +29,7 @@ from mqtt_core.codec.types import (
     UNSUBSCRIBE,
     V5,
 )
+from mqtt_core.codec.value import Value
 
 __all__ = [
     "AckPacket",
@@ -56,26 +54,7 @@ __all__ = [
 ]
 
 
-class Fields:
-    """Equality and representation by the fields a class names in ``fields``."""
-
-    __slots__ = ()
-
-    fields: ClassVar[tuple[str, ...]] = ()
-
-    def __eq__(self, other: object) -> bool:
-        if type(self) is not type(other):
-            return NotImplemented
-        return all(getattr(self, name) == getattr(other, name) for name in self.fields)
-
-    __hash__ = None  # type: ignore[assignment]  # compared by value, never a key
-
-    def __repr__(self) -> str:
-        values = ", ".join([f"{name}={getattr(self, name)!r}" for name in self.fields])
-        return f"{type(self).__name__}({values})"
-
-
-class Packet(Fields):
+class Packet(Value):
     """Base of all packets; ``packet_type`` is the number in the fixed header, 1 to 15."""
 
     __slots__ = ()
@@ -83,7 +62,7 @@ class Packet(Fields):
     packet_type: ClassVar[int] = 0
 
 
-class Will(Fields):
+class Will(Value):
     """The message a server publishes when a client goes without saying goodbye (section 3.1.2.5).
 
     Args:
@@ -273,7 +252,7 @@ class PubcompPacket(AckPacket):
     packet_type: ClassVar[int] = PUBCOMP
 
 
-class SubscribeFilter(Fields):
+class SubscribeFilter(Value):
     """One topic filter of a SUBSCRIBE with its options (section 3.8.3.1).
 
     Args:

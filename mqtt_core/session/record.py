@@ -7,9 +7,10 @@ gives one with `to_record()` and is built from one at recovery. How a record is 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
 
 from mqtt_core.codec.properties import Properties
+from mqtt_core.codec.value import Value
 from mqtt_core.session.message import Message
 
 __all__ = [
@@ -36,7 +37,7 @@ RECEIPT: Final = 3
 """State of an entry: no message, but the packet identifier of an inbound QoS 2 PUBLISH whose PUBREL is to come."""
 
 
-class SubscriptionRecord:
+class SubscriptionRecord(Value):
     """One subscription with its options (5.0 section 3.8.3.1).
 
     filter: as the client wrote it, `$share/group/` included. qos: 0 to 2, as granted. retain_handling: 0 to 2.
@@ -45,6 +46,15 @@ class SubscriptionRecord:
     """
 
     __slots__ = ("encoded", "filter", "no_local", "qos", "retain_as_published", "retain_handling", "subscription_id")
+
+    fields: ClassVar[tuple[str, ...]] = (
+        "filter",
+        "qos",
+        "no_local",
+        "retain_as_published",
+        "retain_handling",
+        "subscription_id",
+    )
 
     def __init__(
         self,
@@ -63,28 +73,8 @@ class SubscriptionRecord:
         self.subscription_id = subscription_id
         self.encoded = b""
 
-    def _key(self) -> tuple[str, int, bool, bool, int, int]:
-        return (
-            self.filter,
-            self.qos,
-            self.no_local,
-            self.retain_as_published,
-            self.retain_handling,
-            self.subscription_id,
-        )
 
-    def __eq__(self, other: object) -> bool:
-        """Equal in every field."""
-        return isinstance(other, SubscriptionRecord) and self._key() == other._key()
-
-    def __hash__(self) -> int:
-        return hash(self._key())
-
-    def __repr__(self) -> str:
-        return f"SubscriptionRecord{self._key()!r}"
-
-
-class WillRecord:
+class WillRecord(Value):
     """A will that is still to be published, or not (5.0 section 3.1.2.5).
 
     topic, payload, qos (0 to 2), retain, properties: as in the CONNECT, without the Will Delay Interval.
@@ -92,6 +82,8 @@ class WillRecord:
     """
 
     __slots__ = ("delay_s", "payload", "properties", "publisher", "qos", "retain", "topic")
+
+    fields: ClassVar[tuple[str, ...]] = ("topic", "payload", "qos", "retain", "properties", "delay_s", "publisher")
 
     def __init__(
         self,
@@ -111,27 +103,8 @@ class WillRecord:
         self.delay_s = delay_s
         self.publisher = publisher
 
-    def __eq__(self, other: object) -> bool:
-        """Equal in every field."""
-        if not isinstance(other, WillRecord):
-            return NotImplemented
-        return (
-            self.topic == other.topic
-            and self.payload == other.payload
-            and self.qos == other.qos
-            and self.retain == other.retain
-            and self.properties == other.properties
-            and self.delay_s == other.delay_s
-            and self.publisher == other.publisher
-        )
 
-    __hash__ = None  # type: ignore[assignment]  # compared by value, never a key
-
-    def __repr__(self) -> str:
-        return f"WillRecord({self.topic!r}, {self.payload!r}, qos={self.qos}, delay_s={self.delay_s})"
-
-
-class SessionRecord:
+class SessionRecord(Value):
     """Everything about a session but its messages.
 
     identity: who created it. version: 4 or 5, of the last connection. expiry_s: 0xFFFFFFFF for never. will: what is to
@@ -149,6 +122,17 @@ class SessionRecord:
         "subscriptions",
         "version",
         "will",
+    )
+
+    fields: ClassVar[tuple[str, ...]] = (
+        "client_id",
+        "identity",
+        "version",
+        "expiry_s",
+        "will",
+        "subscriptions",
+        "connected_at",
+        "disconnected_at",
     )
 
     def __init__(
@@ -171,31 +155,8 @@ class SessionRecord:
         self.connected_at = connected_at
         self.disconnected_at = disconnected_at
 
-    def __eq__(self, other: object) -> bool:
-        """Equal in every field."""
-        if not isinstance(other, SessionRecord):
-            return NotImplemented
-        return (
-            self.client_id == other.client_id
-            and self.identity == other.identity
-            and self.version == other.version
-            and self.expiry_s == other.expiry_s
-            and self.will == other.will
-            and self.subscriptions == other.subscriptions
-            and self.connected_at == other.connected_at
-            and self.disconnected_at == other.disconnected_at
-        )
 
-    __hash__ = None  # type: ignore[assignment]  # compared by value, never a key
-
-    def __repr__(self) -> str:
-        return (
-            f"SessionRecord({self.client_id!r}, {self.identity!r}, version={self.version}, expiry_s={self.expiry_s}, "
-            f"subscriptions={len(self.subscriptions)}, will={self.will!r})"
-        )
-
-
-class EntryRecord:
+class EntryRecord(Value):
     """One entry of a session: a message on its way to the client, or the receipt of one that came from it.
 
     sequence: key of the entry within its session: the message's number (1 and up), or minus the packet identifier
@@ -205,6 +166,17 @@ class EntryRecord:
     """
 
     __slots__ = ("message", "packet_id", "qos", "retain", "sequence", "shared", "state", "subscription_ids")
+
+    fields: ClassVar[tuple[str, ...]] = (
+        "sequence",
+        "message",
+        "qos",
+        "retain",
+        "subscription_ids",
+        "packet_id",
+        "state",
+        "shared",
+    )
 
     def __init__(
         self,
@@ -225,26 +197,3 @@ class EntryRecord:
         self.packet_id = packet_id
         self.state = state
         self.shared = shared
-
-    def __eq__(self, other: object) -> bool:
-        """Equal in every field, the message by what a subscriber can see of it."""
-        if not isinstance(other, EntryRecord):
-            return NotImplemented
-        return (
-            self.sequence == other.sequence
-            and self.message == other.message
-            and self.qos == other.qos
-            and self.retain == other.retain
-            and self.subscription_ids == other.subscription_ids
-            and self.packet_id == other.packet_id
-            and self.state == other.state
-            and self.shared == other.shared
-        )
-
-    __hash__ = None  # type: ignore[assignment]  # compared by value, never a key
-
-    def __repr__(self) -> str:
-        return (
-            f"EntryRecord({self.sequence}, {self.message!r}, qos={self.qos}, packet_id={self.packet_id}, "
-            f"state={self.state})"
-        )

@@ -16,9 +16,9 @@ def test_events_compare_by_what_they_say():
 
 def test_events_show_what_they_say():
     assert repr(MessageReceived("t", b"p", 1)) == (
-        "MessageReceived('t', b'p', qos=1, retain=False, dup=False, properties=Properties(), token=0)"
+        "MessageReceived(topic='t', payload=b'p', qos=1, retain=False, dup=False, properties=Properties(), token=0)"
     )
-    assert repr(PublishCompleted(3, 0x87)) == "PublishCompleted(3, 0x87, Properties())"
+    assert repr(PublishCompleted(3, 0x87)) == "PublishCompleted(token=3, reason_code=135, properties=Properties())"
 
 
 def test_a_client_can_be_looked_at():

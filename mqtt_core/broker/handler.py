@@ -84,6 +84,9 @@ class ClientHandler(Connection):
         """Bytes have arrived; any cut of the stream will do. Never raises for what they contain."""
         if self.phase >= CLOSING:
             return
+        reader = self.reader
+        reader.feed(data)
+        unread = reader.pending
         state = self.state
         if now < state.now:
             now = state.now
@@ -91,9 +94,6 @@ class ClientHandler(Connection):
             state.now = now
         heard, self.last_received = self.last_received, now
         state.counters.bytes_received += len(data)
-        reader = self.reader
-        unread = reader.pending + len(data)
-        reader.feed(data)
         self._process(now)
         if reader.position < len(reader.chunk) and reader.pending == unread:
             self.last_received = heard  # no whole packet: [MQTT-3.1.2-22 v5] [MQTT-3.1.2-24 v3.1.1]

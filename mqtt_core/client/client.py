@@ -48,6 +48,7 @@ from mqtt_core.codec.types import PacketType, ReasonCode
 from mqtt_core.persistence.journal import Batch, Journal
 from mqtt_core.persistence.recovery import Snapshot
 from mqtt_core.session.connection import ALLOWED, CLIENT, CLOSED, CLOSING, OPEN
+from mqtt_core.session.message import payload_bytes
 
 __all__ = ["MqttClient"]
 
@@ -177,11 +178,10 @@ class MqttClient:
 
         Raises:
             LocalProtocolError: for anything the standard or this server does not allow, or when the queue is full.
-            InvalidTopic: for a topic that is no topic name.
+            InvalidTopic: for a topic that is no topic name. TypeError: for a payload that is not bytes.
         """
         self._clock(now)
-        data = payload if isinstance(payload, bytes) else bytes(payload)
-        return self._sending.publish(topic, data, qos, retain, properties, now)
+        return self._sending.publish(topic, payload_bytes(payload), qos, retain, properties, now)
 
     def subscribe(
         self, subscriptions: list[SubscribeFilter], *, properties: Properties = NO_PROPERTIES, now: float
@@ -241,8 +241,8 @@ class MqttClient:
         link = self._state.link
         if link.phase in {CLOSING, CLOSED}:
             return
-        link.last_received = now
         link.reader.feed(data)
+        link.last_received = now
         self._process(now)
 
     def receive_eof(self, now: float) -> None:

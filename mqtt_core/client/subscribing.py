@@ -74,11 +74,15 @@ class Subscribing:
         if not subscriptions:
             raise LocalProtocolError("SUBSCRIBE needs at least one topic filter")  # [MQTT-3.8.3-2 v5]
         for subscription in subscriptions:
+            if not isinstance(subscription, SubscribeFilter):
+                raise TypeError(f"SUBSCRIBE takes a list of SubscribeFilter, not {subscriptions!r}")
             self._check(subscription)
         return self._request(subscriptions, [s.filter for s in subscriptions], properties)
 
     def unsubscribe(self, filters: list[str], properties: Properties) -> int:
         """Give topic filters back; returns the token."""
+        if isinstance(filters, str):
+            raise TypeError(f"UNSUBSCRIBE takes a list of topic filters: [{filters!r}]")
         if not filters:
             raise LocalProtocolError("UNSUBSCRIBE needs at least one topic filter")  # [MQTT-3.10.3-2]
         for name in filters:

@@ -10,7 +10,20 @@ from __future__ import annotations
 from mqtt_core.codec.properties import NO_PROPERTIES, Properties, encode_properties
 from mqtt_core.codec.types import PUBLISH
 
-__all__ = ["Message", "Outgoing"]
+__all__ = ["Message", "Outgoing", "payload_bytes"]
+
+
+def payload_bytes(payload: bytes | bytearray | memoryview) -> bytes:
+    """The payload a host gave, as bytes.
+
+    Raises:
+        TypeError: it is something else; a number would otherwise count as so many bytes of zero.
+    """
+    if isinstance(payload, bytes):
+        return payload
+    if isinstance(payload, bytearray | memoryview):
+        return bytes(payload)
+    raise TypeError(f"a payload is bytes, not {type(payload).__name__}; str.encode() makes them of text")
 
 
 class Message:

@@ -22,6 +22,8 @@ __all__ = ["FrameReader"]
 SMALL_MAX: Final = 4096
 """Pieces of an unfinished frame are put together up to this size, so that many tiny reads cost no memory."""
 
+BYTES_LIKE: Final = (bytes, bytearray, memoryview)
+
 
 class FrameReader:
     """Cuts the byte stream of one connection into frames.
@@ -48,7 +50,13 @@ class FrameReader:
         return len(self.chunk) - self.position + self.later_size
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
-        """Take the bytes of one read, which are copied once. Never raises for what they contain; `next_frame` does."""
+        """Take the bytes of one read, which are copied once. Never raises for what they contain; `next_frame` does.
+
+        Raises:
+            TypeError: if `data` is not bytes, bytearray or memoryview; nothing has changed.
+        """
+        if not isinstance(data, BYTES_LIKE):
+            raise TypeError(f"a transport brings bytes, not {type(data).__name__}")
         if self.position == len(self.chunk) and not self.later_size:
             self.chunk = bytes(data)
             self.position = 0

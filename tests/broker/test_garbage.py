@@ -39,3 +39,14 @@ def test_a_connection_and_its_session_leave_nothing_for_the_garbage_collector(ve
         assert gc.collect() == 0
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("data", ["text", 5, [1, 2]], ids=repr)
+def test_a_transport_that_brings_no_bytes_is_told_and_changes_nothing(data):
+    broker = Broker(BrokerConfig(), rng=Random(1))
+    handler = broker.connection_made(0.0)
+    with pytest.raises(TypeError, match="a transport brings bytes, not"):
+        handler.receive_data(data, 9.0)
+    assert broker.counters.bytes_received == 0
+    handler.receive_data(encode(ConnectPacket("c"), 5), 1.0)
+    assert handler.data_to_send() != []

@@ -221,6 +221,16 @@ def test_what_is_no_publish_is_refused():
     assert wire.raw() == old.raw() == b""
 
 
+@pytest.mark.parametrize("payload", ["text", 5, [1, 2], None, True], ids=repr)
+def test_a_payload_that_is_not_bytes_is_refused_and_not_taken_for_a_number_of_zeros(payload):
+    wire = Wire()
+    wire.open()
+    wire.raw()
+    with pytest.raises(TypeError, match="a payload is bytes, not"):
+        wire.client.publish("t", payload, qos=1, now=wire.now)
+    assert wire.raw() == b""
+
+
 @pytest.mark.spec("MQTT-3.3.2-13", "MQTT-3.3.2-14", "MQTT-3.3.2-19", version="5.0")
 def test_properties_of_a_message_are_sent():
     wire = opened()

@@ -108,6 +108,16 @@ def test_what_is_no_subscription_is_refused(version):
     assert wire.publish("t", qos=1) == 1  # nothing was taken
 
 
+def test_a_filter_where_a_list_belongs_is_not_taken_for_a_list_of_letters():
+    wire = opened()
+    for mistake in (wire.client.subscribe, wire.client.unsubscribe):
+        with pytest.raises(TypeError, match="takes a list of"):
+            mistake("a/b", now=wire.now)
+    with pytest.raises(TypeError, match="a list of SubscribeFilter"):
+        wire.client.subscribe(["a/b"], now=wire.now)
+    assert wire.raw() == b""
+
+
 def test_what_the_server_does_not_offer_is_refused():
     wire = Wire()
     wire.open(

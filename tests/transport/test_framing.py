@@ -217,3 +217,13 @@ def test_any_bytes_give_frames_or_an_error(data):
     except MqttError:
         return
     assert b"".join(frames) == data[: len(data) - reader.pending]
+
+
+@pytest.mark.parametrize("data", ["text", 5, [1, 2], None], ids=repr)
+def test_what_is_not_bytes_is_refused_and_changes_nothing(data):
+    reader = FrameReader(100)
+    reader.feed(b"\xc0")
+    with pytest.raises(TypeError, match=f"bytes, not {type(data).__name__}"):
+        reader.feed(data)
+    reader.feed(b"\x00")
+    assert pull(reader) == [b"\xc0\x00"]

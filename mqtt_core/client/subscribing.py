@@ -81,8 +81,8 @@ class Subscribing:
 
     def unsubscribe(self, filters: list[str], properties: Properties) -> int:
         """Give topic filters back; returns the token."""
-        if isinstance(filters, str):
-            raise TypeError(f"UNSUBSCRIBE takes a list of topic filters: [{filters!r}]")
+        if not isinstance(filters, list | tuple):
+            raise TypeError(f"UNSUBSCRIBE takes a list of topic filters, not {filters!r}")
         if not filters:
             raise LocalProtocolError("UNSUBSCRIBE needs at least one topic filter")  # [MQTT-3.10.3-2]
         for name in filters:

@@ -10,7 +10,9 @@ from typing import Final
 
 from mqtt_core.codec.decode import decode
 from mqtt_core.codec.encode import encode
+from mqtt_core.codec.error import LocalProtocolError
 from mqtt_core.codec.packet import ConnectPacket, Packet
+from mqtt_core.codec.types import V5, V311
 from mqtt_core.codec.varint import VARINT_MAX
 from mqtt_core.transport.framing import FrameReader
 
@@ -19,18 +21,27 @@ __all__ = ["PACKET_SIZE_MAX", "MqttCodec", "MqttDecoder", "MqttEncoder"]
 PACKET_SIZE_MAX: Final = VARINT_MAX + 5
 
 
+def _checked_version(version: int) -> int:
+    if version not in (0, V311, V5):
+        raise LocalProtocolError(f"version is 4 (3.1.1), 5, or 0 to learn it from CONNECT, not {version}")
+    return version
+
+
 class MqttDecoder:
     """Packets from the chunks of one direction of one connection.
 
     Args:
         version: 4, 5, or 0 to learn it from the CONNECT, which must then be the first packet.
         max_size: largest packet accepted, in bytes, fixed header included.
+
+    Raises:
+        LocalProtocolError: there is no such version.
     """
 
     __slots__ = ("reader", "version")
 
     def __init__(self, version: int = 0, max_size: int = PACKET_SIZE_MAX) -> None:
-        self.version: int = version
+        self.version: int = _checked_version(version)
         self.reader: FrameReader = FrameReader(max_size)
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
@@ -57,22 +68,32 @@ class MqttEncoder:
 
     Args:
         version: 4, 5, or 0 to learn it from the CONNECT, which must then be the first packet.
+
+    Raises:
+        LocalProtocolError: there is no such version.
     """
 
     __slots__ = ("version",)
 
     def __init__(self, version: int = 0) -> None:
-        self.version: int = version
+        self.version: int = _checked_version(version)
 
     def encode(self, packet: Packet) -> bytes:
         """Return the bytes of a packet.
 
         Raises:
-            LocalProtocolError: if the packet is not one that this version allows.
+            LocalProtocolError: if the packet is not one that this version allows; the version is learnt from a
+                CONNECT that could be encoded.
+            TypeError: if a field has the wrong type.
         """
-        if self.version == 0 and isinstance(packet, ConnectPacket):
-            self.version = packet.version
-        return encode(packet, self.version)
+        version = self.version
+        if not version:
+            if not isinstance(packet, ConnectPacket):
+                raise LocalProtocolError("a connection begins with CONNECT, which says its version")
+            version = packet.version
+        data = encode(packet, version)
+        self.version = version
+        return data
 
 
 class MqttCodec:
@@ -83,6 +104,9 @@ class MqttCodec:
     Args:
         version: 4, 5, or 0 to learn it from the CONNECT.
         max_size: largest packet accepted, in bytes, fixed header included.
+
+    Raises:
+        LocalProtocolError: there is no such version.
     """
 
     __slots__ = ("decoder", "encoder")
@@ -114,6 +138,7 @@ class MqttCodec:
 
         Raises:
             LocalProtocolError: if the packet is not one that this version allows.
+            TypeError: if a field has the wrong type.
         """
         self.encoder.version = self.version
         return self.encoder.encode(packet)

@@ -17,6 +17,7 @@ from typing import Final
 
 from mqtt_core.codec.error import (
     InvalidTopic,
+    LocalProtocolError,
     MalformedPacket,
     MalformedString,
     MqttError,
@@ -84,6 +85,7 @@ def decode(frame: bytes, version: int) -> Packet:
 
     Raises:
         MqttError: a subclass that tells the kind of fault and knows its reason code; nothing else is ever raised.
+            LocalProtocolError is only for a version that does not exist.
     """
     size = len(frame)
     if size < 2:
@@ -128,6 +130,8 @@ def decode(frame: bytes, version: int) -> Packet:
             pos += 1
         else:
             properties, pos = decode_properties(frame, pos, size, PUBLISH)
+    elif version != V311:
+        raise LocalProtocolError(f"there is no protocol version {version}")
     if not topic and properties.topic_alias is None:
         raise _nameless(version)
     return PublishPacket(topic, frame[pos:], qos, first & 1 != 0, first & 8 != 0, packet_id, properties)
@@ -143,8 +147,11 @@ def _decode_other(frame: bytes, pos: int, size: int, version: int) -> Packet:
     """Decode a packet that is not a PUBLISH, or refuse one that comes before CONNECT."""
     kind = frame[0] >> 4
     flags = frame[0] & 15
-    if kind != CONNECT and not version:  # [MQTT-3.1.0-1]
-        raise ProtocolError(0x82, f"packet type {kind} before CONNECT")
+    if version not in (V5, V311):
+        if version:
+            raise LocalProtocolError(f"there is no protocol version {version}")
+        if kind != CONNECT:  # [MQTT-3.1.0-1]
+            raise ProtocolError(0x82, f"packet type {kind} before CONNECT")
     if kind == 0 or (kind == AUTH and version == V311):  # [MUST-2.2.1-1 v3.1.1] [MUST-2.1.2-1 v5]
         raise MalformedPacket(f"packet type {kind} is reserved")
     if flags != _FLAGS[kind]:

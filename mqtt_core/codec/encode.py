@@ -70,15 +70,19 @@ def encode(packet: Packet, version: int) -> bytes:
 
     Raises:
         LocalProtocolError: if a field is out of range or does not exist in this version.
+        TypeError: if a field has the wrong type.
     """
-    if packet.packet_type == PUBLISH and isinstance(packet, PublishPacket):
-        return _encode_publish_packet(packet, version)
-    if version not in (V311, V5):
-        raise LocalProtocolError(f"there is no protocol version {version}")
-    encoder = _ENCODERS.get(packet.packet_type)
-    if encoder is None:
-        raise LocalProtocolError(f"{packet!r} is not a packet")
-    body = encoder(packet, version)
+    try:
+        if packet.packet_type == PUBLISH and isinstance(packet, PublishPacket):
+            return _encode_publish_packet(packet, version)
+        if version not in (V311, V5):
+            raise LocalProtocolError(f"there is no protocol version {version}")
+        encoder = _ENCODERS.get(packet.packet_type)
+        if encoder is None:
+            raise LocalProtocolError(f"{packet!r} is not a packet")
+        body = encoder(packet, version)
+    except (AttributeError, TypeError) as error:
+        raise TypeError(f"a field of this {type(packet).__name__} has the wrong type: {error}") from error
     # [MQTT-2.2.2-1 v3.1.1] [MQTT-2.1.3-1 v5] [MQTT-3.6.1-1] [MQTT-3.8.1-1] [MQTT-3.10.1-1]
     return _FIRST[packet.packet_type] + encode_varint(len(body)) + body
 
@@ -246,6 +250,8 @@ def _encode_suback(packet: SubackPacket, version: int) -> bytes:
 
 def _encode_unsubscribe(packet: UnsubscribePacket, version: int) -> bytes:
     _check_packet_id(packet.packet_id)
+    if not isinstance(packet.filters, list | tuple):  # a string would be as many filters as it has letters
+        raise TypeError(f"filters is a list, not {packet.filters!r}")
     if not packet.filters:  # [MQTT-3.10.3-2]
         raise LocalProtocolError("UNSUBSCRIBE without a topic filter")
     parts = [PACKET_ID[packet.packet_id], _section(packet.properties, UNSUBSCRIBE, version)]

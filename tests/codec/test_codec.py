@@ -14,8 +14,10 @@ from mqtt_core.codec import (
     MqttDecoder,
     MqttEncoder,
     PingreqPacket,
+    Properties,
     ProtocolError,
     PublishPacket,
+    decode,
     encode,
 )
 
@@ -88,3 +90,24 @@ def test_packets_before_a_fault_come_out():
     assert decoder.next_packet() == PingreqPacket()
     with pytest.raises(MalformedPacket):
         decoder.next_packet()
+
+
+@pytest.mark.parametrize("make", [MqttDecoder, MqttEncoder, MqttCodec])
+def test_a_version_that_does_not_exist_is_refused_at_once(make):
+    with pytest.raises(LocalProtocolError, match="version is 4"):
+        make(3)
+
+
+@pytest.mark.parametrize("data", [b"\x30\x03\x00\x01t", b"\x40\x04\x00\x01\x00\x00", b"\xc0\x00"], ids=repr)
+def test_nothing_is_decoded_in_a_version_that_does_not_exist(data):
+    with pytest.raises(LocalProtocolError, match="no protocol version 3"):
+        decode(data, 3)
+
+
+def test_a_connect_that_was_refused_leaves_the_version_open():
+    encoder = MqttEncoder()
+    with pytest.raises(LocalProtocolError):
+        encoder.encode(ConnectPacket("c", version=4, properties=Properties(receive_maximum=1)))
+    assert encoder.version == 0
+    assert encoder.encode(ConnectPacket("c")) == encode(ConnectPacket("c"), 5)
+    assert encoder.version == 5

@@ -189,3 +189,21 @@ def test_a_byte_order_mark_is_a_character(string):
         assert decode(encode(PublishPacket(string), version), version) == PublishPacket(string)
         connect_packet = ConnectPacket(string, version=version, username=string)
         assert decode(encode(connect_packet, version), version) == connect_packet
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        PublishPacket("t", "text"),
+        PublishPacket(b"t"),
+        PublishPacket("t", b"", 1.0, packet_id=1),
+        ConnectPacket("c", username="u", password="text"),
+        ConnectPacket("c", keep_alive_s=1.5),
+        SubscribePacket(1, ["a/b"]),
+        UnsubscribePacket(1, "a/b"),
+    ],
+    ids=repr,
+)
+def test_a_field_of_the_wrong_type_is_told_with_its_packet(packet):
+    with pytest.raises(TypeError, match=f"a field of this {type(packet).__name__} has the wrong type: "):
+        encode(packet, 5)

@@ -247,9 +247,13 @@ class Router:
         return route if route is not None else self._build(topic, key)
 
     def _build(self, topic: str, key: bytes) -> Route:
+        found = self.registry.matches(topic)
+        groups = self.registry.shared_matches(topic)
+        if not found and not groups:
+            return NOBODY  # not worth a place in the cache
         allowed = self.authorize_deliver
         by_session: dict[Session, list[Subscription]] = {}
-        for subscription in self.registry.matches(topic):
+        for subscription in found:
             if subscription.session.ended:
                 continue
             mine = by_session.get(subscription.session)
@@ -266,9 +270,8 @@ class Router:
                 row.no_local = True
                 row.own = _row(session, foreign) if foreign else None  # [MQTT-3.8.3-3 v5]
             rows.append(row)
-        groups = self.registry.shared_matches(topic)
         if not rows and not groups:
-            return NOBODY  # not worth a place in the cache
+            return NOBODY
         route = Route(topic, key, rows, groups)
         if len(topic) > CACHED_TOPIC_MAX or topic.count("/") >= CACHED_LEVELS_MAX:
             return route

@@ -22,15 +22,17 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import Any, Final, TypeVar
 
 from mqtt_adapters.config import ServerConfig, nearest
 from mqtt_adapters.config import settings as config_settings
-from mqtt_adapters.payload import Payload
+from mqtt_adapters.payload import Payload, payload_bytes
 from mqtt_adapters.testing.record import Received, Record, check_observable
 from mqtt_adapters.testing.server import FaultyServer, GatePolicy, VirtualClock
 from mqtt_core.broker import LocalMessage, Policy
-from mqtt_core.codec import NO_PROPERTIES, Properties, ReasonCode
+from mqtt_core.codec import CONNACK, NO_PROPERTIES, Properties, ReasonCode
+from mqtt_core.codec.reason_codes import REASON_CODES
 from mqtt_core.persistence import MemoryStore, Storage
 
 __all__ = ["MqttTestBroker", "Received"]
@@ -44,6 +46,10 @@ EXPECT_S: Final = 2.0
 STOP_S: Final = 2.0
 """Seconds `close` takes at most, half of which it gives to clients that are still saying goodbye."""
 
+ADVANCE_MAX_S: Final = float(1 << 32)
+"""The longest step of time: more than any interval of the standard, which ends at 0xFFFFFFFF seconds."""
+
+REFUSALS: Final = sorted(code for code in REASON_CODES[CONNACK] if code >= 0x80)
 CLIENT_THREADS: Final = ("mqtt-client", "paho-mqtt-client")
 DEFAULTS: Final[dict[str, Any]] = {"sys_interval_s": 0.0, "close_timeout_s": 0.5}
 
@@ -58,7 +64,7 @@ class MqttTestBroker:
     Raises:
         ConfigError: a setting cannot be used.
         ValueError: both users and a policy are given.
-        TypeError: there is no such setting.
+        TypeError: there is no such setting, or a password is no text.
     """
 
     def __init__(
@@ -71,6 +77,8 @@ class MqttTestBroker:
     ) -> None:
         if users is not None and policy is not None:
             raise ValueError("users and policy: give one of them")
+        if "bind_addr" in settings:
+            raise TypeError(f"a broker to test against listens on a free port of {HOST}: leave bind_addr out")
         known = [row.name for row in config_settings(ServerConfig)]
         if unknown := [name for name in settings if name not in known]:
             raise TypeError(f"a broker has no setting {unknown[0]!r}{nearest(unknown[0], known)}")
@@ -197,7 +205,7 @@ class MqttTestBroker:
 
     # ------------------------------------------------------------------------------------------------ expectations
 
-    def expect(self, topic_filter: str, payload: bytes | str | None = None, *, timeout: float = EXPECT_S) -> Received:
+    def expect(self, topic_filter: str, payload: Payload | None = None, *, timeout: float = EXPECT_S) -> Received:
         """Wait until a client has published on a topic the filter matches, and return the message.
 
         It may have come before; each message answers one `expect`. payload: what it has to be, None for anything.
@@ -205,9 +213,10 @@ class MqttTestBroker:
 
         Raises:
             AssertionError: it did not come; the text lists what did, and the nearest topics.
+            TypeError: no payload can be that.
         """
         check_observable(topic_filter)
-        wanted = payload.encode() if isinstance(payload, str) else payload
+        wanted = None if payload is None else payload_bytes(payload)
         what = f"no message on {topic_filter!r}" + ("" if wanted is None else f" with payload {wanted!r}")
         return self._wait(
             lambda: self._record.take(topic_filter, wanted),
@@ -247,7 +256,7 @@ class MqttTestBroker:
 
     def _wait(self, found: Callable[[], T | None], timeout: float, failure: Callable[[], str]) -> T:
         with self._lock:
-            result = self._news.wait_for(found, timeout)
+            result = self._news.wait_for(found, None if timeout == inf else timeout)
             if not result:
                 raise AssertionError(failure())
             return result
@@ -285,7 +294,7 @@ class MqttTestBroker:
         """Cut a client's connection without a word, or with DISCONNECT and a reason code. Its will is published.
 
         Raises:
-            LookupError: there is no such client.
+            LookupError: there is no such client. LocalProtocolError: no server says that code in DISCONNECT.
         """
         with self._lock:
             server = self._running()
@@ -296,7 +305,14 @@ class MqttTestBroker:
                 server.disconnect(client_id, reason_code)
 
     def refuse(self, reason_code: int = ReasonCode.SERVER_UNAVAILABLE) -> None:
-        """Refuse everybody who connects from now on, with this reason code in CONNACK (0x80 and above)."""
+        """Refuse everybody who connects from now on, with this reason code in CONNACK (0x80 and above).
+
+        Raises:
+            ValueError: it is no code that a CONNACK refuses with (5.0 section 3.2.2.2).
+        """
+        if reason_code not in REFUSALS:
+            known = ", ".join(f"0x{code:02X}" for code in REFUSALS)
+            raise ValueError(f"CONNACK does not refuse with 0x{reason_code:02X}, but with one of {known}")
         with self._lock:
             self._policy.refusing = reason_code
 
@@ -332,10 +348,12 @@ class MqttTestBroker:
         to be kept, unless they are paused.
 
         Raises:
-            ValueError: seconds is below 0.
+            ValueError: seconds is below 0, or above 2**32.
         """
         if seconds < 0:
             raise ValueError(f"time does not go back, not even by {-seconds:g} s")
+        if not seconds <= ADVANCE_MAX_S:
+            raise ValueError(f"{seconds:g} s is no step of time; the longest interval of MQTT is {0xFFFFFFFF} s")
         with self._lock:
             self._running().advance(seconds)
 

@@ -41,6 +41,9 @@ class GatePolicy:
     neither everybody may do everything. refusing: the reason code for everybody who connects, 0 for none."""
 
     def __init__(self, users: Mapping[str, str] | None, inner: Policy | None) -> None:
+        for name, password in (users or {}).items():
+            if not isinstance(password, str):
+                raise TypeError(f"the password of {name!r} is text, not {type(password).__name__}")
         self._users = users
         self._inner = inner
         self.refusing = 0

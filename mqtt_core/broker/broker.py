@@ -296,7 +296,12 @@ class Broker:
         return self._state.registry.sessions.values()
 
     def retained(self, topic_filter: str = "#") -> list[Message]:
-        """The retained messages a filter matches (`$SYS` only if the filter names it)."""
+        """The retained messages a filter matches (`$SYS` only if the filter names it).
+
+        Raises:
+            InvalidTopicFilter: it breaks section 4.7.
+        """
+        check_filter(topic_filter)
         return self._state.retained.matching(topic_filter, self._state.now)
 
     @property

@@ -15,7 +15,16 @@ from mqtt_adapters.errors import ConnectRefused
 from mqtt_adapters.testing import broker as testing_broker
 from mqtt_adapters.testing.broker import MqttTestBroker
 from mqtt_core.broker import Accept
-from mqtt_core.codec import V5, ConnectPacket, Properties, StorageError, Will, encode
+from mqtt_core.codec import (
+    V5,
+    ConnectPacket,
+    InvalidTopicFilter,
+    LocalProtocolError,
+    Properties,
+    StorageError,
+    Will,
+    encode,
+)
 from mqtt_core.persistence import MemoryStore
 
 HOUR = 3600.0
@@ -119,6 +128,27 @@ def test_what_cannot_be_recorded_is_not_expected_in_vain(mqtt_broker, topic_filt
         mqtt_broker.received(topic_filter)
 
 
+def test_a_payload_that_cannot_be_is_not_expected_in_vain(mqtt_broker):
+    with pytest.raises(TypeError, match="a payload is bytes or a string, not float"):
+        mqtt_broker.expect("a", 21.5)
+
+
+def test_a_filter_that_cannot_be_has_no_retained_messages(mqtt_broker):
+    for topic_filter in ("", "a/#/b"):
+        with pytest.raises(InvalidTopicFilter):
+            mqtt_broker.retained(topic_filter)
+
+
+def test_an_expectation_may_wait_for_ever(mqtt_broker):
+    with connect(mqtt_broker) as lamp:
+        lamp.publish("lamp/state", "on")
+        assert mqtt_broker.expect("lamp/state", "on", timeout=float("inf")).text == "on"
+        later = threading.Timer(0.01, lamp.publish, ("lamp/state", "off"))
+        later.start()
+        assert mqtt_broker.expect("lamp/state", "off", timeout=float("inf")).text == "off"
+        later.join()
+
+
 def test_what_the_test_publishes_reaches_clients_and_is_not_recorded(mqtt_broker):
     with connect(mqtt_broker) as lamp:
         messages = hear(lamp, "lamp/set")
@@ -192,6 +222,19 @@ def test_new_clients_are_refused_until_they_are_accepted(mqtt_broker):
     mqtt_broker.accept()
     with connect(mqtt_broker):
         assert mqtt_broker.clients == ["lamp"]
+
+
+@pytest.mark.parametrize("reason_code", [0, 4, 0x8D, 0x100])
+def test_a_code_that_refuses_nobody_is_a_mistake(mqtt_broker, reason_code):
+    with pytest.raises(ValueError, match="CONNACK does not refuse with"):
+        mqtt_broker.refuse(reason_code)
+    with connect(mqtt_broker):
+        pass
+
+
+def test_a_code_that_drops_nobody_is_a_mistake(mqtt_broker):
+    with connect(mqtt_broker), pytest.raises(LocalProtocolError):
+        mqtt_broker.drop("lamp", 0x04)
 
 
 def test_a_paused_client_hears_nothing_and_is_not_heard_until_it_is_resumed(mqtt_broker):
@@ -339,6 +382,15 @@ def test_a_stalled_client_runs_out_of_keep_alive(mqtt_broker):
         mqtt_broker.expect("lamp/gone", timeout=0)
 
 
+@pytest.mark.parametrize("seconds", [-1, float("inf"), float("nan"), 2.0**33])
+def test_a_step_of_time_that_cannot_be_is_refused_and_time_goes_on(mqtt_broker, seconds):
+    with pytest.raises(ValueError, match="time"):
+        mqtt_broker.advance(seconds)
+    with connect(mqtt_broker) as lamp:
+        lamp.publish("lamp/state", "on", qos=1)
+    mqtt_broker.advance(0xFFFFFFFF)
+
+
 def test_time_goes_on_after_a_restart_and_never_back(mqtt_broker_factory):
     broker = mqtt_broker_factory(store=True)
     with connect(broker, session_expiry_s=100):
@@ -440,6 +492,16 @@ def test_brokers_share_nothing(mqtt_broker_factory):
 def test_a_setting_that_does_not_exist(mqtt_broker_factory):
     with pytest.raises(TypeError, match="a broker has no setting 'max_packetsize'; did you mean 'max_packet_size'"):
         mqtt_broker_factory(max_packetsize=3)
+
+
+def test_the_address_is_the_brokers_to_choose():
+    with pytest.raises(TypeError, match="leave bind_addr out"):
+        MqttTestBroker(bind_addr="127.0.0.1:1883")
+
+
+def test_a_password_is_text():
+    with pytest.raises(TypeError, match="the password of 'ann' is text, not bytes"):
+        MqttTestBroker(users={"ann": b"secret"})
 
 
 def test_a_client_that_has_connected_and_not_said_so_yet_is_stalled_with_everybody(mqtt_broker):

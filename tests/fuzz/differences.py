@@ -36,6 +36,7 @@ from mqtt_core.codec.types import (
     PINGRESP,
     PUBACK,
     PUBCOMP,
+    PUBLISH,
     PUBREC,
     PUBREL,
     SUBACK,
@@ -170,6 +171,17 @@ def too_large(seen: Observation) -> bool:
     limit = opening.properties.maximum_packet_size or 0
     near = limit - 10 <= len(seen.frame) <= limit + 10
     return near and not seen.ours.delivered and seen.ours.heard == seen.theirs.heard
+
+
+def behind_too_large(seen: Observation) -> bool:
+    """A message for a client with a limit, after one that is larger: only ours sends it."""
+    opening = parsed(seen.history[0], seen.version) if seen.history else None
+    if not isinstance(opening, ConnectPacket) or not isinstance(seen.packet, PublishPacket | SubscribePacket):
+        return False
+    limit = opening.properties.maximum_packet_size or 0
+    larger = any(frame[0] >> 4 == PUBLISH and len(frame) > limit for frame in seen.history)
+    same = seen.ours.said == seen.theirs.said and seen.ours.heard == seen.theirs.heard
+    return limit > 0 and larger and same and all(message in seen.ours.delivered for message in seen.theirs.delivered)
 
 
 def parsed(frame: bytes, version: int) -> Packet | None:
@@ -334,6 +346,12 @@ DIFFERENCES = [
         "a message a few bytes larger than the client takes",
         "Maximum Packet Size counts the whole packet, its fixed header too (5.0 3.1.2.11.4); for mosquitto not.",
         too_large,
+    ),
+    Difference(
+        "a message behind one that was too large for the client",
+        "What is larger than Maximum Packet Size is dropped as if it had been sent [MQTT-3.1.2-25], and takes no room in "
+        "the window; mosquitto's window stays occupied by it.",
+        behind_too_large,
     ),
     Difference(
         "the code for an unknown packet identifier",

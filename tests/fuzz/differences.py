@@ -163,6 +163,12 @@ def copy_past_window(seen: Observation) -> bool:
     return acknowledged and small_window(seen) and all(message[2] == 0 for message in extra)
 
 
+def room_by_stray(seen: Observation) -> bool:
+    """A client that takes few messages at a time has acknowledged something, and ours holds back some messages."""
+    acknowledged = any(isinstance(parsed(frame, seen.version), AckPacket) for frame in seen.history)
+    return acknowledged and isinstance(seen.packet, PublishPacket | SubscribePacket) and small_window(seen)
+
+
 def too_large(seen: Observation) -> bool:
     """A message for a client with a limit, of about that size, which ours does not send to it."""
     opening = parsed(seen.history[0], seen.version) if seen.history else None
@@ -349,9 +355,15 @@ DIFFERENCES = [
     ),
     Difference(
         "a message behind one that was too large for the client",
-        "What is larger than Maximum Packet Size is dropped as if it had been sent [MQTT-3.1.2-25], and takes no room in "
-        "the window; mosquitto's window stays occupied by it.",
+        "What is larger than Maximum Packet Size is dropped as if it had been sent [MQTT-3.1.2-25], and takes no room "
+        "in the window; mosquitto's window stays occupied by it.",
         behind_too_large,
+    ),
+    Difference(
+        "room that an acknowledgement makes which fits no message",
+        "Here the window is the number of messages in flight, which such a one does not change; mosquitto counts each "
+        "PUBACK and PUBCOMP, as 5.0 4.9 may be read too.",
+        room_by_stray,
     ),
     Difference(
         "the code for an unknown packet identifier",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import find, given, settings
+from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 import mqtt_core.testing.strategies  # noqa: F401 - importing it registers the types
 from mqtt_core import codec
 from mqtt_core.codec import Packet, PacketType, PublishPacket, SubscribePacket, decode, encode
-from mqtt_core.testing.strategies import chunkings, matching_pairs
+from mqtt_core.testing.strategies import chunkings, malformed_packets, matching_pairs, properties
 from mqtt_core.topic_matcher import matches
 
 KINDS = [getattr(codec, f"{kind.name.capitalize()}Packet") for kind in PacketType if kind]
@@ -48,3 +48,32 @@ def test_examples_shrink_to_the_simplest():
 def test_pairs_match_and_chunks_join(pair, data, draw):
     assert matches(*pair)
     assert b"".join(draw.draw(chunkings(data))) == data
+
+
+@pytest.mark.parametrize("packet", [*range(1, 16), codec.WILL])
+def test_every_packet_type_has_properties_or_none(packet):
+    values = []
+
+    @settings(max_examples=20)
+    @given(properties(packet))
+    def look(value):
+        values.append(value)
+
+    look()
+    assert any(values) is (packet not in {codec.PINGREQ, codec.PINGRESP})
+
+
+def test_a_long_packet_is_damaged_behind_its_length_too():
+    faults = set()
+
+    @settings(max_examples=1000, derandomize=True, database=None, phases=[Phase.generate])
+    @given(malformed_packets(5))
+    def look(data):
+        if len(data) >= 130:
+            try:
+                decode(data, 5)
+            except codec.MqttError as error:
+                faults.add(type(error))
+
+    look()
+    assert len(faults - {codec.MalformedVariableByteInteger}) > 2

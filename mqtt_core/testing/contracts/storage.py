@@ -83,8 +83,13 @@ class StorageContract:
     """The contract; see the module's text."""
 
     def make_bench(self, tmp_path: Path) -> StorageBench:
-        """A bench on a fresh place. tmp_path: a directory of this test alone."""
+        """A bench on a fresh place. tmp_path: an empty directory for it alone."""
         raise NotImplementedError
+
+    def _bench_below(self, tmp_path: Path, name: str) -> StorageBench:
+        place = tmp_path / name
+        place.mkdir()
+        return self.make_bench(place)
 
     # ------------------------------------------------------------------------------------------------ verbs
 
@@ -319,7 +324,7 @@ class StorageContract:
 
         async def test(seed: int) -> None:
             rng = Random(seed)
-            bench = self.make_bench(tmp_path / f"history-{seed}")
+            bench = self._bench_below(tmp_path, f"history-{seed}")
             store = await bench.start()
             history = History(rng)
             for _ in range(40):
@@ -341,7 +346,7 @@ class StorageContract:
 
         async def test(seed: int) -> None:
             rng = Random(seed)
-            bench = self.make_bench(tmp_path / f"torn-{seed}")
+            bench = self._bench_below(tmp_path, f"torn-{seed}")
             store = await bench.start()
             history = History(rng)
             for _ in range(rng.randrange(4)):

@@ -63,7 +63,7 @@ from mqtt_core.codec.property_table import (
     RESPONSE_TOPIC,
 )
 from mqtt_core.codec.reason_codes import REASON_CODES, RETURN_CODES
-from mqtt_core.codec.varint import VARINT_MAX
+from mqtt_core.codec.varint import VARINT_MAX, encode_varint
 from mqtt_core.testing.strategies.topics import filters, topics
 
 __all__ = [
@@ -122,9 +122,11 @@ def properties(draw: st.DrawFn, packet: int) -> Properties:
 
     Args:
         draw: given by Hypothesis.
-        packet: packet type 1 to 15, or `WILL`.
+        packet: packet type 1 to 15, or `WILL`; PINGREQ and PINGRESP have none.
     """
     allowed = [identifier for identifier in range(256) if PACKETS_OF[identifier] >> packet & 1]
+    if not allowed:
+        return NO_PROPERTIES
     chosen = set(draw(st.lists(st.sampled_from(allowed), unique=True, max_size=6)))
     if AUTHENTICATION_DATA in chosen:
         chosen.add(AUTHENTICATION_METHOD)
@@ -264,8 +266,9 @@ def malformed_packets(draw: st.DrawFn, version: int) -> bytes:
         start = draw(st.integers(0, max(len(data) - 1, 0)))
         stop = min(len(data), start + draw(st.integers(0, 3)))
         data[start:stop] = draw(st.binary(max_size=3) | st.just(bytes(data[start:stop]) * 2))
-    if len(data) >= 2 and len(data) < 130 and draw(st.booleans()):
-        data[1] = len(data) - 2
+    if len(data) >= 2 and draw(st.booleans()):
+        body = 2 if len(data) < 130 else 3
+        data[1:body] = encode_varint(len(data) - body)
     return bytes(data)
 
 

@@ -30,13 +30,13 @@ T = TypeVar("T")
 
 
 class _Subscribers(Generic[T]):
-    """The values of one filter by key: the first inline, a dict only while there are more. Never empty."""
+    """The values of one filter by key: a single one inline, a dict while there are more. Never empty."""
 
     __slots__ = ("key", "many", "value")
 
     def __init__(self, key: str, value: T) -> None:
         self.key = key
-        self.value = value
+        self.value: T | None = value  # None while there are many
         self.many: dict[str, T] | None = None
 
     def get(self, key: str) -> T | None:
@@ -49,8 +49,9 @@ class _Subscribers(Generic[T]):
             self.many[key] = value
         elif key == self.key:
             self.value = value
-        else:
+        elif self.value is not None:
             self.many = {self.key: self.value, key: value}
+            self.value = None
 
     def drop(self, key: str) -> bool:
         """Remove a key that is present; False if it is the last one, which the caller removes with the filter."""
@@ -242,9 +243,9 @@ class TopicTrie(Generic[T]):
         values: list[T] = []
         found = self._exact.get(topic)  # [MQTT-4.7.3-4]
         if found is not None:
-            if found.many is None:
+            if found.value is not None:
                 values.append(found.value)
-            else:
+            elif found.many is not None:
                 values.extend(found.many.values())
         if self._wildcards:
             self._match_wildcards(topic, values)
@@ -280,8 +281,8 @@ class TopicTrie(Generic[T]):
             if node.rest is not None:
                 complete.append(node.rest)  # the parent level itself
         for found in complete:
-            if found.many is None:
+            if found.value is not None:
                 values.append(found.value)
-            else:
+            elif found.many is not None:
                 values.extend(found.many.values())
         self.visits += visits

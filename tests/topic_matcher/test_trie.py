@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tracemalloc
+import weakref
 
 import pytest
 from hypothesis import given, settings
@@ -241,3 +242,20 @@ def test_removed_filters_leave_no_memory_behind():
     size, trie = used(cycle)
     assert len(trie) == 0
     assert size < 10_000
+
+
+@pytest.mark.parametrize("pattern", ["a", "+", "a/#"])
+def test_a_removed_value_is_let_go_while_others_stay_under_its_filter(pattern):
+    class Subscription:
+        pass
+
+    trie = TopicTrie()
+    gone = Subscription()
+    trie.insert(pattern, "first", gone)
+    trie.insert(pattern, "second", Subscription())
+    trie.insert(pattern, "third", Subscription())
+    trie.remove(pattern, "first")
+    still_there = weakref.ref(gone)
+    del gone
+    assert still_there() is None
+    assert len(trie.matches("a")) == 2

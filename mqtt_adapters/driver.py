@@ -192,9 +192,22 @@ class BrokerDriver(Committing):
             self._drop(link, bug)
 
     def receive_eof(self, link: Link) -> None:
-        """The connection is gone. A tick has to follow."""
+        """The connection is over, its transport not yet. A tick has to follow."""
         try:
             link.handler.receive_eof(self.clock())
+        except Exception as bug:  # noqa: BLE001 - see the laws
+            self._drop(link, bug)
+
+    def link_gone(self, link: Link) -> None:
+        """The transport is gone. A tick has to follow.
+
+        Link and handler let go of each other, so that what was not written is freed at once: it may be megabytes, and
+        the garbage collector, which counts objects and not bytes, may come for them after hours.
+        """
+        link.finished = True
+        try:
+            link.handler.receive_eof(self.clock())
+            del link.handler
         except Exception as bug:  # noqa: BLE001 - see the laws
             self._drop(link, bug)
 

@@ -243,7 +243,7 @@ class MqttServer(ServerVerbs):
     def link_gone(self, link: ServerLink) -> None:
         """A connection has ended."""
         del self._links[link]
-        self.driver.receive_eof(link)
+        self.driver.link_gone(link)
         if not self._links:
             self._idle.set()
         self.driver.tick()

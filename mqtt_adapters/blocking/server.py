@@ -395,7 +395,7 @@ class MqttServer(ServerVerbs):
             self._selector.unregister(link)
             link.registered = 0
         if link.opened:
-            self.driver.receive_eof(link)
+            self.driver.link_gone(link)
 
     @property
     def connections(self) -> int:

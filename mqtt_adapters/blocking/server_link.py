@@ -137,7 +137,7 @@ class ServerLink(Link):
         if layer is not None:
             data = layer.receive(data)
             self._send(layer.data_to_send())
-        if data:
+        if data and not self.closed:
             driver.receive(self, data)
         if layer is not None and layer.closing and not self.finished:
             driver.receive_eof(self)

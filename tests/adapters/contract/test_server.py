@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import signal
 import socket
 import ssl
@@ -17,11 +18,13 @@ import pytest
 
 from mqtt_adapters.config import ConfigError, ListenerConfig, ServerConfig
 from mqtt_adapters.storage.sqlite import SqliteStore
-from mqtt_core.broker import ClientDisconnected, Refuse
+from mqtt_core.broker import ClientDisconnected, ClientHandler, Refuse
 from mqtt_core.codec import (
     ConnackPacket,
     ConnectPacket,
     DisconnectPacket,
+    PingreqPacket,
+    PingrespPacket,
     Properties,
     PubackPacket,
     PublishPacket,
@@ -119,6 +122,29 @@ def test_who_does_not_read_waits_and_loses_nothing(style, tcp):
             found = slow.receive()
             assert int(found.payload[:6]) == n
             slow.send(PubackPacket(found.packet_id))
+
+
+@styles
+def test_what_a_client_that_is_gone_has_not_read_is_freed_without_the_garbage_collector(style, tcp):
+    def there():
+        """Whether the handler of the slow client is in memory, once the broker has seen what has happened till now."""
+        publisher.send(PingreqPacket())
+        assert isinstance(publisher.read(), PingrespPacket)
+        return any(type(found) is ClientHandler and found.client_id == name for found in gc.get_objects())
+
+    name = f"slow-{style}"
+    with tcp(style) as run, tcp.peer(run) as slow, tcp.peer(run) as publisher:
+        slow.connect(name)
+        publisher.connect("p")
+        slow.subscribe("a")
+        gc.disable()
+        try:
+            publisher.send(*[PublishPacket("a", bytes(500_000))] * 16)
+            assert there()
+            slow.close()
+            assert not all(there() for _ in range(100))
+        finally:
+            gc.enable()
 
 
 # ------------------------------------------------------------------------------------------------- start and stop

@@ -19,6 +19,7 @@ from mqtt_core.broker.connection import CONNECTION_TIMER
 from mqtt_core.broker.events import Event
 from mqtt_core.broker.handler import ClientHandler
 from mqtt_core.broker.handshake import LOCAL_PREFIX
+from mqtt_core.broker.heartbeat import HEARTBEAT_TIMER
 from mqtt_core.broker.policy import Policy, Principal
 from mqtt_core.broker.restore import restore
 from mqtt_core.broker.sessions import end_session, open_session, session_due
@@ -115,6 +116,8 @@ class Broker:
             if timer.kind == CONNECTION_TIMER:
                 assert isinstance(owner, ClientHandler)
                 owner.on_timer(now)
+            elif timer.kind == HEARTBEAT_TIMER:
+                state.heartbeat.beat(now)
             else:
                 assert isinstance(owner, Session)
                 session_due(state, owner, now)

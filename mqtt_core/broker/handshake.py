@@ -326,6 +326,7 @@ def _attach(handler: ClientHandler, session: Session, connect: ConnectPacket, no
     if state.journal.enabled and (session.expiry_s or session.stored):
         session.stored = True
         session.barrier = state.journal.store_session(session)
+        state.heartbeat.connected(session, now)
     if changed:
         state.router.session_changed(session)
     state.registry.presence_changed(session)

@@ -59,6 +59,7 @@ def detach(state: BrokerState, session: Session, send_will: bool, now: float) ->
     session.connected = False
     session.direct = False
     session.disconnected_at = now
+    state.heartbeat.disconnected(session)
     session.aliases = None
     session.outgoing.resend = None
     state.registry.presence_changed(session)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from mqtt_core.broker.config import BrokerConfig
+from mqtt_core.broker.heartbeat import Heartbeat
 from mqtt_core.broker.policy import Policy, Principal
 from mqtt_core.persistence.journal import Journal
 from mqtt_core.router.counters import Counters
@@ -53,6 +54,7 @@ class BrokerState:
         "dirty",
         "events",
         "handlers",
+        "heartbeat",
         "journal",
         "live",
         "now",
@@ -79,6 +81,7 @@ class BrokerState:
         self.counters = Counters()
         self.events = EventRing(config.events_max, self.counters)
         self.deadlines = Deadlines()
+        self.heartbeat = Heartbeat(journal, self.deadlines)
         self.dirty: list[object] = []
         self.handlers: dict[Connection, None] = {}
         self.live: dict[str, ClientHandler] = {}

@@ -118,7 +118,8 @@ class Journal:
 
     enabled: False for a broker or client without storage. barrier: number of the open batch, which every verb
     returns. committed: number of the newest batch known to be durable. in_flight: number of the batch that was
-    taken and is not committed yet, 0 for none. now: newest time `stamp` was told (epoch seconds).
+    taken and is not committed yet, 0 for none. now: newest time `stamp` was told; stamped: that of the newest batch
+    taken (epoch seconds).
     """
 
     __slots__ = (
@@ -135,6 +136,7 @@ class Journal:
         "enabled",
         "in_flight",
         "now",
+        "stamped",
     )
 
     def __init__(self, enabled: bool = True) -> None:
@@ -143,6 +145,7 @@ class Journal:
         self.committed = 0
         self.in_flight = 0
         self.now = 0.0
+        self.stamped = 0.0
         self._claimed = False
         self._words: list[int] = []
         self._bodies: list[bytes] = []
@@ -393,6 +396,7 @@ class Journal:
         self._written = {}
         self.in_flight = number
         self.barrier = number + 1
+        self.stamped = self.now
         return Batch(number, self.now, data, clients, retained)
 
     def mark_committed(self, number: int) -> None:

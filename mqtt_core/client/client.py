@@ -44,7 +44,7 @@ from mqtt_core.codec.packet import (
 from mqtt_core.codec.properties import NO_PROPERTIES, Properties
 from mqtt_core.codec.reason_codes import DISCONNECT_BY_CLIENT
 from mqtt_core.codec.sender import check_problem_information
-from mqtt_core.codec.types import PacketType, ReasonCode
+from mqtt_core.codec.types import ReasonCode
 from mqtt_core.persistence.journal import Batch, Journal
 from mqtt_core.persistence.recovery import Snapshot
 from mqtt_core.session.connection import ALLOWED, CLIENT, CLOSED, CLOSING, OPEN
@@ -356,7 +356,7 @@ class MqttClient:
         state = self._state
         kind = frame[0] >> 4
         if not ALLOWED[CLIENT][state.link.phase] >> kind & 1:
-            raise ProtocolError(ReasonCode.PROTOCOL_ERROR, f"{PacketType(kind).name} is not legal here")
+            raise ProtocolError(0x82 if kind else 0x81, f"packet type {kind} is not legal here")  # [MUST-2.1.2-1 v5]
         packet = decode(frame, state.config.version)
         if not state.config.request_problem_information:
             check_problem_information(packet)

@@ -210,8 +210,16 @@ def test_malformed_packets(data, version):
     wire = Wire(version=version)
     wire.open()
     wire.receive_bytes(data)
-    expected = ReasonCode.PROTOCOL_ERROR if data[0] == 0 and version == 5 else ReasonCode.MALFORMED_PACKET
-    ended(wire, expected, version)
+    ended(wire, ReasonCode.MALFORMED_PACKET, version)
+
+
+@pytest.mark.spec("MUST-2.1.2-1", version="5.0")
+@pytest.mark.parametrize("opened", [False, True])
+def test_a_reserved_packet_type_is_malformed_at_any_time(opened):
+    wire = Wire()
+    wire.open() if opened else wire.connect()
+    wire.receive_bytes(b"\x00\x00")
+    ended(wire, ReasonCode.MALFORMED_PACKET)
 
 
 @pytest.mark.spec("MQTT-1.5.4-3", version="5.0")
@@ -252,7 +260,7 @@ def test_what_came_before_the_fault_takes_effect_and_is_acknowledged_first():
     wire.receive_bytes(good + b"\x00\x00" + good)
     sent = wire.sent()
     assert sent[0] == PubackPacket(3)
-    assert sent[1].reason_code == ReasonCode.PROTOCOL_ERROR
+    assert sent[1].reason_code == ReasonCode.MALFORMED_PACKET
     assert len(sent) == 2
     assert [type(e) for e in wire.events()] == [MessageReceived, Disconnected]
 
@@ -262,7 +270,7 @@ def test_the_reason_is_left_out_when_it_does_not_fit():
     wire = Wire()
     wire.open(maximum_packet_size=10)
     wire.receive_bytes(b"\x00\x00")
-    assert wire.raw() == b"\xe0\x01\x82"
+    assert wire.raw() == b"\xe0\x01\x81"
     assert wire.client.closing
 
 

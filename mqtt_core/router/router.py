@@ -314,7 +314,8 @@ class Router:
             route = self.route(message.topic)
         if route is NOBODY:
             return barrier
-        if message.qos and self.journal.enabled and self._stores(route):
+        members = [self._member(group, message.topic, None) for group in route.groups]
+        if message.qos and self.journal.enabled and self._stores(route, members):
             barrier = self.journal.claim()
         held = barrier if message.qos else 0
         sender = self.sender
@@ -334,27 +335,26 @@ class Router:
             if out is None:
                 out = variants[key] = Outgoing(message, qos, retain, delivery.subscription_ids)
             sender.deliver(row.session, out, held if qos else 0, now)
-        for group in route.groups:
-            self._give_to_member(group, message, None, held, now)
+        for group, member in zip(route.groups, members, strict=True):
+            self._give_to_member(group, member, message, held, now)
         sender.end_fan_out()
         return barrier
 
-    def _stores(self, route: Route) -> bool:
+    @staticmethod
+    def _stores(route: Route, members: list[Subscription | None]) -> bool:
         for row in route.rows:
             if row.qos and row.session.stored:
                 return True
-        for group in route.groups:
-            for members in (group.online, group.absent):
-                for member in members:
-                    if member.qos and member.session.stored:
-                        return True
-        return False
+        stores = False
+        for member in members:
+            if member is not None and member.qos:
+                stores = stores or member.session.stored
+        return stores
 
     def _give_to_member(
-        self, group: SharedGroup, message: Message, refused: Session | None, barrier: int, now: float
+        self, group: SharedGroup, member: Subscription | None, message: Message, barrier: int, now: float
     ) -> None:
         """One member of a shared group gets the message, at its own granted QoS [MQTT-4.8.2-3 v5]."""
-        member = self._member(group, message.topic, refused)
         if member is None:
             return
         session = member.session
@@ -409,5 +409,6 @@ class Router:
         for out in waiting:
             group = self.registry.group(out.shared) if out.shared else None
             if group is not None:
-                self._give_to_member(group, out.message, session, barrier, now)
+                member = self._member(group, out.message.topic, session)
+                self._give_to_member(group, member, out.message, barrier, now)
         self.sender.end_fan_out()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from mqtt_core.router import Registry, SharedGroup
@@ -177,3 +179,21 @@ def test_a_session_that_may_not_get_the_message_is_passed_over():
 def test_where_the_only_online_member_is_refused_an_absent_one_is_chosen():
     online, away = session("a"), session("b", online=False)
     assert turns(group_of(online, away), 2, refused=online) == ["b", "b"]
+
+
+def test_a_large_group_costs_its_members_no_more_than_a_small_one():
+    """Twenty thousand join, go and come back: seconds when each had to be looked for among the others."""
+    registry = Registry()
+    members = [session(f"c{number}") for number in range(20_000)]
+    began = time.process_time()
+    for member in members:
+        registry.add(shared(member, "g", "t"))
+    for member in members:
+        member.connected = False
+        registry.presence_changed(member)
+    (group,) = registry.shared_matches("t")
+    assert turns(group, 3) == ["c0", "c1", "c2"]
+    for member in members:
+        registry.remove(member, "$share/g/t")
+    assert registry.shared_matches("t") == []
+    assert time.process_time() - began < 3.0

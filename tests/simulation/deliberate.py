@@ -204,8 +204,9 @@ FAULTS = [
     Fault(
         "shared members all get a copy",
         "router/router.py",
-        "        for group in route.groups:\n            self._give_to_member(group, message, None",
-        "        for group in route.groups * 2:\n            self._give_to_member(group, message, None",
+        "            self._give_to_member(group, member, message, held, now)\n",
+        "            self._give_to_member(group, member, message, held, now)\n"
+        "            self._give_to_member(group, self._member(group, message.topic, None), message, held, now)\n",
         ("shared=0.8", "share_v5=1.0"),
     ),
     Fault(
@@ -266,8 +267,8 @@ FAULTS = [
     Fault(
         "the last member of a shared subscription gets nothing",
         "router/registry.py",
-        "                return members[self.turn]  # [MUST-4.8.2-2 v5]",
-        "                return members[self.turn] if self.turn < len(members) - 1 else None",
+        "            if session is not refused:",
+        "            if session is not refused and session.client_id != max(m.client_id for m in members):",
         ("shared=0.8", "share_v5=1.0"),
     ),
     Fault(

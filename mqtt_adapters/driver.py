@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from mqtt_adapters.committing import Committing
 from mqtt_core.broker import Broker, ClientHandler, Event
@@ -29,6 +29,12 @@ log = logging.getLogger("mqtt_adapters")
 _PASSES_MAX = 4
 """Rounds of commit and flush within one tick; what is left then takes its turn after the other callbacks of the
 loop."""
+
+_LATE_S: Final = 0.05
+_READ_FIRST_S: Final = 0.01
+"""A timer so late means that the process was stopped for a while, and a loop that goes on may look at its timers before
+its sockets. What has arrived meanwhile is read first, in that time, or clients would be closed for a silence that was
+ours."""
 
 
 class DriverHost(Protocol):
@@ -128,7 +134,7 @@ class BrokerDriver(Committing):
     """
 
     __slots__ = (
-        "_armed_at", "_host", "_on_event", "_store", "broker", "clock", "committed", "over",
+        "_armed_at", "_host", "_on_event", "_overslept", "_store", "broker", "clock", "committed", "over",
     )  # fmt: skip
 
     def __init__(
@@ -149,6 +155,7 @@ class BrokerDriver(Committing):
         self._host = host
         self._store = store
         self._armed_at: float | None = None
+        self._overslept = False
 
     def tick(self) -> None:
         """Commit, flush, re-arm. Call it after one input or after many."""
@@ -240,11 +247,16 @@ class BrokerDriver(Committing):
 
     def timer_fired(self) -> None:
         """The timer armed last has come due."""
-        self._armed_at = None
+        armed_at, self._armed_at = self._armed_at, None
         if self.over:
             return
+        now = self.clock()
+        self._overslept = not self._overslept and armed_at is not None and now > armed_at + _LATE_S
+        if self._overslept:
+            self._arm(now + _READ_FIRST_S)
+            return
         try:
-            self.broker.handle_timer(self.clock())
+            self.broker.handle_timer(now)
         except Exception:
             log.exception("a bug in a timer of the broker")
             self._arm(self.clock() + 1.0)

@@ -36,6 +36,7 @@ def handle_subscribe(handler: ClientHandler, packet: SubscribePacket, now: float
     identifier = ids[0] if ids else 0
     codes: list[int] = []
     replays: list[Subscription] = []
+    changed = False
     for wanted in packet.subscriptions:
         code = _verdict(handler, session, wanted, identifier)
         if code >= 0x80:
@@ -43,13 +44,16 @@ def handle_subscribe(handler: ClientHandler, packet: SubscribePacket, now: float
             continue
         codes.append(code)  # [MQTT-3.8.4-5 v3.1.1] [MQTT-3.8.4-6 v5] [MQTT-3.8.4-7 v5] [MQTT-3.9.3-1]
         subscription = _subscription(session, wanted, code, identifier)
+        if session.stored and not changed:
+            before = session.subscriptions.get(wanted.filter)
+            changed = before is None or before.to_record() != subscription.to_record()
         fresh = state.router.subscribe(subscription)  # [MQTT-3.8.4-4 v3.1.1] [MQTT-3.8.4-5 v5]
         # [MUST-4.8.2-1 v5]
         if not subscription.share and (
             wanted.retain_handling == 0 or (wanted.retain_handling == 1 and fresh)
         ):  # [MQTT-3.3.1-9 v5] [MQTT-3.3.1-10 v5] [MQTT-3.3.1-11 v5] [MQTT-3.3.1-6 v3.1.1] [MQTT-3.8.4-4 v5]
             replays.append(subscription)
-    if session.stored:
+    if changed:
         session.barrier = state.journal.store_session(session)
     # [MQTT-3.8.4-1] [MQTT-3.8.4-2] [MQTT-2.2.1-6 v5] [MQTT-2.3.1-7 v3.1.1]
     handler.send(encode(SubackPacket(packet.packet_id, codes), handler.version), session.barrier)
@@ -73,11 +77,13 @@ def handle_unsubscribe(handler: ClientHandler, packet: UnsubscribePacket) -> Non
     for topic_filter in packet.filters:
         _check(topic_filter)
     codes: list[int] = []
+    changed = False
     for topic_filter in packet.filters:
         existed = state.router.unsubscribe(session, topic_filter)
+        changed = changed or existed
         if handler.version == V5:
             codes.append(0 if existed else ReasonCode.NO_SUBSCRIPTION_EXISTED)  # [MQTT-3.11.3-1 v5] [MQTT-3.11.3-2 v5]
-    if session.stored:
+    if changed and session.stored:
         session.barrier = state.journal.store_session(session)
     # [MQTT-3.10.4-4] [MQTT-3.10.4-5] [MQTT-3.10.4-6]
     handler.send(encode(UnsubackPacket(packet.packet_id, codes), handler.version), session.barrier)

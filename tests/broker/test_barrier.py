@@ -184,6 +184,21 @@ def test_suback_and_unsuback_wait_for_the_subscriptions_of_a_stored_session(slow
     assert kinds(client.received()) == [UnsubackPacket]
 
 
+def test_subscribing_again_in_the_same_way_writes_nothing(slow, version):
+    world = slow()
+    client = lasting(world, "c", version, at("t", 1), at("u", 1))
+    hold(world)
+    client.send(SubscribePacket(5, [at("t", 1), at("u", 1)]), UnsubscribePacket(6, ["nothing"]))
+    assert kinds(client.received()) == [SubackPacket, UnsubackPacket]
+    assert not commit(world)
+    client.send(SubscribePacket(7, [at("t", 1), at("u", 2)]))
+    client.send(SubscribePacket(8, [at("t", 1), at("u", 2)]))
+    assert client.received() == []  # the second rests on what the first has written
+    assert commit(world)
+    assert kinds(client.received()) == [SubackPacket, SubackPacket]
+    assert not commit(world)
+
+
 def test_suback_of_a_passing_session_waits_for_nothing(slow, version):
     world = slow()
     client = fleeting(world, "c", version)

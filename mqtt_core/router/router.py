@@ -15,7 +15,6 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Final
 
-from mqtt_core.codec.types import V5
 from mqtt_core.persistence.journal import Journal
 from mqtt_core.router.counters import Counters
 from mqtt_core.router.registry import Registry, SharedGroup
@@ -131,7 +130,7 @@ def _row(session: Session, subscriptions: list[Subscription]) -> Delivery:
         retain_as_published = retain_as_published or subscription.retain_as_published
         if subscription.subscription_id:
             ids[subscription.subscription_id] = None  # [MQTT-3.3.4-3 v5] [MQTT-3.3.4-4 v5]
-    return Delivery(session, qos, retain_as_published, tuple(ids) if session.version == V5 else ())
+    return Delivery(session, qos, retain_as_published, tuple(ids))
 
 
 class Router:
@@ -361,7 +360,7 @@ class Router:
         copy = self.sender.renumbered(message)
         qos = min(message.qos, member.qos)  # [MQTT-4.8.2-3 v5]
         retain = message.retain and member.retain_as_published
-        ids = (member.subscription_id,) if member.subscription_id and session.version == V5 else ()
+        ids = (member.subscription_id,) if member.subscription_id else ()
         self.sender.deliver(session, Outgoing(copy, qos, retain, ids, group.key), barrier if qos else 0, now)
 
     def _member(self, group: SharedGroup, topic: str, refused: Session | None) -> Subscription | None:

@@ -263,6 +263,27 @@ def test_live_messages_follow_the_new_version_of_a_session(make_world):
         subscriber.drop()
 
 
+@pytest.mark.spec("MQTT-3.3.4-3", version="5.0")
+@pytest.mark.parametrize("topic_filter", ["t", "$share/g/t"])
+def test_what_came_while_the_session_was_of_311_has_its_identifiers_in_50(make_world, topic_filter):
+    world = make_world()
+    subscriber = lasting(world, "s", 5)
+    subscriber.subscribe(at(topic_filter, 1), subscription_identifiers=(7,))
+    subscriber.drop()
+    subscriber = lasting(world, "s", 4)
+    publisher = fleeting(world, "p", 4)
+    publisher.send(pub(b"a", 1, 1))
+    assert payloads(subscriber.messages()) == [b"a"]
+    subscriber.drop()
+    publisher.send(pub(b"b", 1, 2))
+    subscriber = lasting(world, "s", 5)
+    got = subscriber.messages()
+    assert [(p.payload, p.dup, p.properties.subscription_identifiers) for p in got] == [
+        (b"a", True, (7,)),
+        (b"b", False, (7,)),
+    ]
+
+
 # -- order ----------------------------------------------------------------------------------------------------------
 
 

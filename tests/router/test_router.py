@@ -72,10 +72,10 @@ def test_a_session_is_in_a_route_once_with_the_best_of_its_subscriptions():
     assert (row.qos, row.retain_as_published, sorted(row.subscription_ids)) == (2, True, [1, 2])
 
 
-def test_identifiers_are_not_for_3_1_1():
+def test_a_session_that_speaks_3_1_1_keeps_its_identifiers_for_when_it_speaks_5_0_again():
     router = make_router()
     subscribe(router, session("a", 4), "t", subscription_id=1)
-    assert router.route("t").rows[0].subscription_ids == ()
+    assert router.route("t").rows[0].subscription_ids == (1,)
 
 
 def test_nobody_is_one_route_and_takes_no_place_in_the_cache():

@@ -1,8 +1,11 @@
-"""A storage of one's own: an append-only file, in forty lines.
+"""A storage of one's own: an append-only file, in fifty lines.
 
 A back-end that can append needs four verbs: `open`, `load_snapshot`, `apply`, `close`. A batch is one blob; `apply`
 returns when it is durable, all or nothing. Here a batch is a length, a checksum and the blob; a torn end is cut off at
-the next start. (What is missing to a real one is compaction; `SqliteStore` has it.)
+the next start. Behind a batch that could not be written nothing is appended, since nobody would find it there.
+
+What is missing to a real one: compaction, a thread in which to wait for the disk, and a lock that keeps a second
+process out. `SqliteStore` has them.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mqtt_adapters.asyncio import Client, MqttServer, ServerConfig
+from mqtt_core.codec import StorageError
 from mqtt_core.persistence import Batch, Progress, Replay, Snapshot
 
 
@@ -24,10 +28,14 @@ class FileLog:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: BinaryIO | None = None
+        self._failed = False
 
     async def open(self, progress: Progress | None = None) -> None:
         if self._file is None:
-            self._file = self.path.open("a+b")
+            self._file = self.path.open("a+b", buffering=0)
+            folder = os.open(self.path.parent, os.O_RDONLY)
+            os.fsync(folder)  # the file itself survives a power cut, too
+            os.close(folder)
 
     async def load_snapshot(self, progress: Progress | None = None) -> Snapshot:
         assert self._file is not None
@@ -47,10 +55,19 @@ class FileLog:
 
     async def apply(self, batch: Batch) -> None:
         assert self._file is not None
+        if self._failed:
+            raise StorageError(f"{self.path} could not be written before")
         data = batch.data
-        self._file.write(len(data).to_bytes(4, "big") + zlib.crc32(data).to_bytes(4, "big") + data)
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        record = len(data).to_bytes(4, "big") + zlib.crc32(data).to_bytes(4, "big") + data
+        self._failed = True  # until it is known to be there
+        try:
+            written = self._file.write(record)
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise StorageError(f"{self.path}: {error.strerror}") from error
+        if written < len(record):
+            raise StorageError(f"{self.path}: the disk is full")
+        self._failed = False
 
     async def close(self) -> None:
         if self._file is not None:

@@ -32,8 +32,10 @@ async def lifespan(app: App) -> AsyncIterator[None]:
     """Start the broker before the first request, stop it after the last."""
     async with MqttServer(ServerConfig(bind_addr="127.0.0.1:0")) as server:
         app.mqtt = server
-        yield
-        app.mqtt = None
+        try:
+            yield
+        finally:
+            app.mqtt = None
 
 
 async def main() -> None:

@@ -299,6 +299,19 @@ FAULTS = [
         "len(replies), 0, 0)\n    return pos\n\n\ndef complete_run",
         ("storage=log", "commit_s=0.02", "broker_crash_rate=0.4", "qos2=0.8"),
     ),
+    Fault(
+        "one subscription identifier of many is told",
+        "router/router.py",
+        "ids[subscription.subscription_id] = None",
+        "ids = {subscription.subscription_id: None}",
+        ("share_v5=1.0",),
+    ),
+    Fault(
+        "a lower QoS is granted than was asked for",
+        "broker/subscribing.py",
+        "        return wanted.qos  # [MQTT-3.2.2-10 v5]",
+        "        return min(wanted.qos, 1)",
+    ),
 ]
 
 

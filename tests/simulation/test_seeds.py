@@ -45,6 +45,12 @@ def test_options_come_from_the_seed_alone_and_can_be_changed_by_name():
         parse_change(draw(7), "nothing=1")
 
 
+@pytest.mark.parametrize("change", ["storage=disk", "share_v5=50", "retain=-0.1", "clients=0", "commit_s=nan"])
+def test_options_that_cannot_be_are_refused(change):
+    with pytest.raises(ValueError, match=change.partition("=")[0]):
+        parse_change(draw(7), change)
+
+
 def test_the_transcript_keeps_the_newest_steps():
     transcript = Transcript(2)
     for number in range(3):

@@ -66,6 +66,7 @@ SITUATIONS = (
     "session present",
     "stall",
     "storage failure",
+    "subscription identifiers",
     "taken over",
     "too large for a client",
     "will due",

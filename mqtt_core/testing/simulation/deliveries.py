@@ -64,12 +64,29 @@ class Deliveries:
             high = max(s.qos for s in rights)
             if not min(message.qos, low) <= event.qos <= min(message.qos, high):
                 self._oracle.fault(f"{session.client_id} got {message!r} with QoS {event.qos}, granted {low} to {high}")
+        self._check_identifiers(session, message, event, rights)
         self._check_count(session, message, event)
         if not event.retain and not message.will:
             self._check_order(session, message, event.qos)
         session.owed.pop(message.number, None)
         if message.topic.startswith("s/"):
             self._oracle.groups.delivered(session, message, event.qos)
+
+    def _check_identifiers(
+        self, session: SessionModel, message: MessageModel, event: MessageReceived, rights: list[SubscriptionModel]
+    ) -> None:
+        """A live message names every subscription it is for, a retained one that which asked for it (section 3.3.4)."""
+        found = event.properties.subscription_identifiers
+        known = [
+            subscription.identifier
+            for name in self._oracle.matching_filters(message.topic)
+            for subscription in session.subscriptions.get(name, ())
+        ]
+        wanted = [] if event.retain else [s.identifier for s in rights if s.identifier and s.covers(message)]
+        if len({*found}) < len(found) or not {*wanted} <= {*found} <= {*known}:
+            self._oracle.fault(f"{session.client_id} got {message!r} for subscriptions {found}, due were {wanted}")
+        if found:
+            self._oracle.count("subscription identifiers")
 
     def _as_published(self, session: SessionModel, topic: str) -> bool:
         """Any subscription of the session to the topic asked for Retain As Published."""

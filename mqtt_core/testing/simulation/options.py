@@ -8,9 +8,28 @@ that those that are in come together in ever other ways.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from math import inf
 from random import Random
+from typing import Final
 
 __all__ = ["Options", "draw", "parse_change"]
+
+STORAGES: Final = ("none", "rows", "log")
+CHANCES: Final = {
+    "share_v5",
+    "share_persistent",
+    "share_stored",
+    "share_manual",
+    "share_sleepy",
+    "chunk_chance",
+    "qos0",
+    "qos2",
+    "retain",
+    "expiry",
+    "properties",
+    "wills",
+    "shared",
+}
 
 
 @dataclass(frozen=True)
@@ -20,6 +39,9 @@ class Options:
     storage: none, rows (verbs on dictionaries) or log (batches replayed at boot). commit_s: how long a commit takes.
     steps: length of the safety phase. Limits carry the names they have in `BrokerConfig` and `ClientConfig`; 0 leaves
     the default.
+
+    Raises:
+        ValueError: there is no such storage, or a number is out of its range.
     """
 
     seed: int = 0
@@ -70,6 +92,18 @@ class Options:
     client_receive_maximum: int = 0
     client_packet_size: int = 0
     client_inbound_max: int = 0
+
+    def __post_init__(self) -> None:
+        if self.storage not in STORAGES:
+            raise ValueError(f"storage is one of {', '.join(STORAGES)}, not {self.storage!r}")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, str):
+                continue
+            lowest = 1 if field.name in {"clients", "topics", "buffer_bytes"} else 0
+            highest = 1.0 if field.name in CHANCES else inf
+            if not lowest <= value <= highest:
+                raise ValueError(f"{field.name} is {lowest} to {highest:g}, not {value}")
 
     def __str__(self) -> str:
         plain = Options()

@@ -126,7 +126,10 @@ class Oracle:
             self.retained.written(self.number_of(publish.payload), topic, publish.qos, dup=publish.dup)
         if not publish.payload:
             return None
-        message = self.messages[self.number_of(publish.payload)]
+        message = self.messages.get(self.number_of(publish.payload))
+        if message is None:
+            self.fault(f"{tap!r}: the client sent {publish.payload[:20]!r}, which nobody published")
+            return None
         if topic != message.topic or publish.payload != message.payload or publish.qos != message.qos:
             self.fault(f"{tap!r}: the client sent something else than {message!r}")
         message.arrivals += 1
@@ -151,8 +154,7 @@ class Oracle:
         if message.retain:
             self.retained.acknowledged(message)
         if code >= 0x80:
-            self.count("publish refused")
-            return
+            self.fault(f"{message!r} was refused with {code:#04x}")
         if code == 0x10:
             self.count("no matching subscribers")
         if message.charged:

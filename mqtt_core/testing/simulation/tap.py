@@ -179,6 +179,8 @@ class Tap:
                 self._ack_out(self._acks1, "PUBACK", frame)
             elif kind == 5:
                 self._ack_out(self._acks2, "PUBREC", frame)
+            elif kind == 6:
+                self._pubrel_out(frame)
             elif kind == 7:
                 self._pubcomp_out(frame)
             elif kind in {2, 9, 11}:
@@ -204,6 +206,12 @@ class Tap:
             return
         self._releases.popleft()
 
+    def _pubrel_out(self, frame: bytes) -> None:
+        packet_id = frame[2] << 8 | frame[3]
+        known = None if self.session is None or self.over else self.session.inflight.get(packet_id)
+        if known is not None and not known[1]:
+            self._oracle.fault(f"{self!r}: PUBREL {packet_id}, but no PUBREC has come for message {known[0]}")
+
     def _rare_out(self, frame: bytes) -> None:
         packet = decode(frame, self.version)
         oracle = self._oracle
@@ -226,13 +234,10 @@ class Tap:
                 oracle.fault(f"{self!r}: {packet} for {len(models)} filters")
                 return
             for model, code in zip(models, packet.reason_codes, strict=True):
-                model.qos = code if code < 0x80 else 0
-                if code >= 0x80:
-                    model.ending = model.ended = model.asked
-                elif not model.ending:
-                    model.sure = oracle.index
                 if code != model.qos:
-                    oracle.count("subscribe refused")
+                    oracle.fault(f"{self!r}: {code:#04x} for {model.filter}, asked for with QoS {model.qos}")
+                if not model.ending:
+                    model.sure = oracle.index
         else:
             for model in models:
                 model.ended = model.ended or oracle.index

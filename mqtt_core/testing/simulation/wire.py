@@ -85,9 +85,9 @@ def varint(data: bytes, position: int) -> tuple[int, int]:
 
 
 class Publish:
-    """What a PUBLISH says. expiry_s, alias: -1 and 0 when it does not say. ids: subscription identifiers."""
+    """What a PUBLISH says. expiry_s, alias: -1 and 0 when it does not say."""
 
-    __slots__ = ("alias", "dup", "expiry_s", "ids", "packet_id", "payload", "qos", "retain", "topic")
+    __slots__ = ("alias", "dup", "expiry_s", "packet_id", "payload", "qos", "retain", "topic")
 
     def __init__(self) -> None:
         self.qos = 0
@@ -98,7 +98,6 @@ class Publish:
         self.payload = b""
         self.expiry_s = -1
         self.alias = 0
-        self.ids: list[int] = []
 
 
 def parse_publish(frame: bytes, version: int) -> Publish:
@@ -141,8 +140,7 @@ def _properties(frame: bytes, position: int, publish: Publish) -> int:
         position += 1
         layout = _LAYOUT[identifier]
         if layout == _VARINT:
-            value, position = varint(frame, position)
-            publish.ids.append(value)
+            _, position = varint(frame, position)
             continue
         size = layout
         for _ in range(1 if layout == _STRING else 2 if layout == _PAIR else 0):

@@ -23,7 +23,7 @@ from mqtt_core.codec.error import LocalProtocolError
 __all__ = ["Endpoint", "ListenerConfig", "ServerConfig", "parse_bind_addr"]
 
 DEFAULT_BIND_ADDR: Final = "127.0.0.1:1883"
-BACKLOG_MAX: Final = 2**31 - 1
+SYSTEM_INT_MAX: Final = 2**31 - 1
 PORT: Final = 1883
 TLS_PORT: Final = 8883
 WEBSOCKET_PORT: Final = 80
@@ -90,13 +90,13 @@ class ListenerConfig:
 
     def __post_init__(self) -> None:
         _check_types(self)
-        if self.tls_cert_file is None and (self.tls_key_file or self.tls_ca_file):
-            name = "tls_key_file" if self.tls_key_file else "tls_ca_file"
+        if self.tls_cert_file is None and (self.tls_key_file is not None or self.tls_ca_file is not None):
+            name = "tls_key_file" if self.tls_key_file is not None else "tls_ca_file"
             raise ConfigError(f"{name}: has no effect without tls_cert_file")
         if self.backlog < 1:
             raise ConfigError(f"backlog: expected at least 1, got {self.backlog}")
-        if self.backlog > BACKLOG_MAX:
-            raise ConfigError(f"backlog: expected at most {BACKLOG_MAX}, got {self.backlog}")
+        if self.backlog > SYSTEM_INT_MAX:
+            raise ConfigError(f"backlog: expected at most {SYSTEM_INT_MAX}, got {self.backlog}")
         if self.ws_origins and not self.websocket:
             raise ConfigError("ws_origins: has no effect without websocket")
         if self.bind_addr is not None:
@@ -176,6 +176,8 @@ class ServerConfig(BrokerConfig, ListenerConfig):
         self.broker_config()
         if self.write_buffer_bytes < 1:
             raise ConfigError(f"write_buffer_bytes: expected at least 1, got {self.write_buffer_bytes}")
+        if self.write_buffer_bytes > SYSTEM_INT_MAX:
+            raise ConfigError(f"write_buffer_bytes: expected at most {SYSTEM_INT_MAX}, got {self.write_buffer_bytes}")
 
     def broker_config(self) -> BrokerConfig:
         """The part the core reads. Raises ConfigError when a value is out of its range."""

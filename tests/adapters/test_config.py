@@ -118,8 +118,11 @@ def test_listeners_replace_the_default_one_and_add_to_a_named_one():
         ({"receive_maximum": 65_536}, "receive_maximum"),
         ({"backlog": 0}, "backlog"),
         ({"write_buffer_bytes": 0}, "write_buffer_bytes"),
+        ({"write_buffer_bytes": 2**31}, "write_buffer_bytes: expected at most"),
         ({"tls_key_file": "key.pem"}, "tls_key_file"),
         ({"tls_ca_file": "ca.pem"}, "tls_ca_file"),
+        ({"tls_ca_file": ""}, "tls_ca_file"),
+        ({"tls_key_file": ""}, "tls_key_file"),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_name(values, name):

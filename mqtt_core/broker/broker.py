@@ -25,10 +25,12 @@ from mqtt_core.broker.restore import restore
 from mqtt_core.broker.sessions import end_session, open_session, session_due
 from mqtt_core.broker.state import BrokerState, Rng
 from mqtt_core.broker.sys_topics import SysTopics
+from mqtt_core.codec.encode import encode
 from mqtt_core.codec.error import LocalProtocolError
-from mqtt_core.codec.packet import SubscribeFilter
+from mqtt_core.codec.packet import SubscribeFilter, SubscribePacket
+from mqtt_core.codec.properties import encode_properties
 from mqtt_core.codec.reason_codes import DISCONNECT_BY_SERVER
-from mqtt_core.codec.types import V5, ReasonCode
+from mqtt_core.codec.types import PUBLISH, V5, ReasonCode
 from mqtt_core.persistence.journal import Batch, Journal
 from mqtt_core.persistence.recovery import Snapshot
 from mqtt_core.router.counters import Counters
@@ -139,7 +141,8 @@ class Broker:
         nothing to wait for.
 
         Raises InvalidTopic for a topic with wildcards or too many levels, LocalProtocolError for a QoS out of range, a
-        payload that is not bytes, and properties that belong to one connection (topic alias, subscription identifiers).
+        payload that is not bytes, and properties that are not those of a message or that belong to one connection
+        (topic alias, subscription identifiers).
         """
         state = self._state
         check_topic(message.topic, state.config.topic_levels_max)
@@ -149,6 +152,7 @@ class Broker:
             raise LocalProtocolError(f"the payload is {type(message.payload).__name__}; it has to be bytes")
         if message.properties.topic_alias is not None or message.properties.subscription_identifiers:
             raise LocalProtocolError("topic aliases and subscription identifiers are the broker's own")
+        encode_properties(message.properties, PUBLISH)  # refuses those of other packets, before anything has changed
         now = state.moment(now)
         message = state.sender.renumbered(message)
         expiry_s = message.properties.message_expiry_interval
@@ -169,13 +173,14 @@ class Broker:
         name: the subscription and what waits for it survive a restart, and the same name gets them back.
 
         Raises InvalidTopicFilter for a filter that breaks section 4.7 or has too many levels, LocalProtocolError when
-        the name is in use.
+        the name is in use, and for options that no SUBSCRIBE may have (5.0 section 3.8.3.1).
         """
         state = self._state
         check_filter(topic_filter, state.config.topic_levels_max)
         group, inner = split_share(topic_filter)
-        now = state.moment(now)
         wanted = options if options is not None else SubscribeFilter(topic_filter, 2)
+        encode(SubscribePacket(1, [wanted]), V5)  # refuses what cannot be asked for
+        now = state.moment(now)
         client_id = LOCAL_PREFIX + (name if name is not None else f"{state.rng.getrandbits(64):016x}")
         existing = state.registry.sessions.get(client_id)
         if existing is not None and existing.local is not None:

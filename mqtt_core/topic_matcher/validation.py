@@ -35,8 +35,13 @@ def check_topic(topic: str, levels_max: int = 0) -> None:
     Raises:
         InvalidTopic: it is empty, longer than 65,535 bytes of UTF-8, contains a wildcard, U+0000 or a surrogate
             (sections 1.5.4 and 4.7), or has too many levels.
+        TypeError: it is no string.
     """
-    if "+" in topic or "#" in topic:
+    try:
+        wildcard = "+" in topic or "#" in topic
+    except TypeError:
+        raise TypeError(f"a topic name is a string, not {type(topic).__name__}") from None
+    if wildcard:
         # [MQTT-4.7.1-1 v3.1.1] [MQTT-4.7.0-1 v5] [MQTT-3.3.2-2] [MQTT-3.3.2-14 v5]
         raise InvalidTopic("a topic name contains no wildcard")
     fault = _fault(topic, levels_max)
@@ -55,7 +60,10 @@ def check_filter(filter: str, levels_max: int = 0) -> None:
         InvalidTopicFilter: it is empty, longer than 65,535 bytes of UTF-8, contains U+0000 or a surrogate, has a
             misplaced wildcard (section 4.7.1) or too many levels, or is not a proper `$share/{group}/{filter}`
             (section 4.8.2 of 5.0; the same is asked of 3.1.1 clients).
+        TypeError: it is no string.
     """
+    if not isinstance(filter, str):
+        raise TypeError(f"a topic filter is a string, not {type(filter).__name__}")
     if filter.startswith(SHARE_PREFIX):
         plain = split_share(filter)[1]
         fault = _fault(filter, 0)

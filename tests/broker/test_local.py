@@ -77,10 +77,22 @@ def test_a_payload_that_is_no_bytes_is_refused(world, payload):
         world.publish("t", payload)
 
 
-@pytest.mark.parametrize("properties", [{"topic_alias": 1}, {"subscription_identifiers": (1,)}])
-def test_properties_that_belong_to_a_connection_are_refused(world, properties):
+@pytest.mark.parametrize(
+    "properties", [{"topic_alias": 1}, {"subscription_identifiers": (1,)}, {"receive_maximum": 5}], ids=repr
+)
+def test_properties_that_are_not_a_messages_own_are_refused(world, properties):
+    client = world.connect("c")
+    client.subscribe("t")
     with pytest.raises(LocalProtocolError):
-        world.publish("t", b"x", **properties)
+        world.publish("t", b"x", retain=True, **properties)
+    assert world.broker.retained() == []
+
+
+@pytest.mark.parametrize("options", [{"qos": 3}, {"qos": -1}, {"retain_handling": 3}], ids=repr)
+def test_options_that_no_subscription_has_are_refused(world, options):
+    with pytest.raises(LocalProtocolError):
+        world.broker.subscribe("t", SubscribeFilter("t", **options), now=world.now)
+    assert list(world.broker.sessions()) == []
 
 
 def test_one_message_object_may_be_published_twice():

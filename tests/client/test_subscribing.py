@@ -111,9 +111,9 @@ def test_what_is_no_subscription_is_refused(version):
 def test_a_filter_where_a_list_belongs_is_not_taken_for_a_list_of_letters():
     wire = opened()
     for mistake in (wire.client.subscribe, wire.client.unsubscribe):
-        with pytest.raises(TypeError, match="takes a list of"):
+        with pytest.raises(TypeError, match=r"takes a list of|list object expected"):
             mistake("a/b", now=wire.now)
-    with pytest.raises(TypeError, match="a list of SubscribeFilter"):
+    with pytest.raises(TypeError, match=r"a list of SubscribeFilter|object expected"):
         wire.client.subscribe(["a/b"], now=wire.now)
     assert wire.raw() == b""
 

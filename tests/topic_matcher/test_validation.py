@@ -219,3 +219,11 @@ def test_the_rules_taken_literally(text):
     assert (reason(check_filter, text) == "") == good
     plain = text != "" and not set(text) & set("+#\0\ud800")
     assert (reason(check_topic, text) == "") == plain
+
+
+@pytest.mark.parametrize("text", [b"a", 5, None], ids=repr)
+def test_what_is_no_string_is_told(text):
+    with pytest.raises(TypeError, match=rf"a topic name is a string, not {type(text).__name__}|str object expected"):
+        check_topic(text)
+    with pytest.raises(TypeError, match=rf"a topic filter is a string, not {type(text).__name__}|str object expected"):
+        check_filter(text)

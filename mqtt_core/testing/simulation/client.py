@@ -24,7 +24,7 @@ from mqtt_core.client import (
     SessionLost,
 )
 from mqtt_core.codec.error import LocalProtocolError
-from mqtt_core.codec.packet import SubscribeFilter, Will
+from mqtt_core.codec.packet import SubscribeFilter
 from mqtt_core.codec.properties import NO_PROPERTIES, Properties
 from mqtt_core.codec.types import V5, ReasonCode
 from mqtt_core.persistence import Journal
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from mqtt_core.testing.simulation.server import ServerEnd
     from mqtt_core.testing.simulation.world import World
 
-__all__ = ["Client"]
+__all__ = ["Client", "make_config"]
 
 _EXPECTED_ENDS: Final = {
     "the connection was closed by the peer",
@@ -418,6 +418,3 @@ def make_config(world: World, name: str, rng: Random, *, version: int, persisten
         reconnect_max_s=5.0,
         reconnect_min_s=0.1,
     )
-
-
-__all__ += ["Will", "make_config"]

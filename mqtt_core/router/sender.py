@@ -195,18 +195,20 @@ class Sender:
     def _aliased_parts(self, session: Session, out: Outgoing, now: float) -> PublishParts:
         """The variant for a client that offered topic aliases; they belong to its connection (5.0 section 3.3.2.3.4).
 
-        A message that may expire before it leaves sets no alias, since the client might never see it.
+        A message that may expire before it leaves sets no alias, since the client might never see it. An alias is no
+        reason not to fit: it takes more bytes than a very short topic.
         """
         topic = out.message.topic
         aliases = session.aliases
         assert aliases is not None
         alias = aliases.get(topic, 0)
         if alias:
-            return publish_parts(out.message, V5, out.qos, out.retain, out.subscription_ids, now, alias, "")
-        if len(aliases) >= session.alias_max or out.message.expires_at:
+            parts = publish_parts(out.message, V5, out.qos, out.retain, out.subscription_ids, now, alias, "")
+        elif len(aliases) >= session.alias_max or out.message.expires_at:
             return publish_parts(out.message, V5, out.qos, out.retain, out.subscription_ids, now)
-        alias = len(aliases) + 1  # [MQTT-3.1.2-26 v5] [MQTT-3.3.2-11 v5] [MQTT-3.3.2-8 v5]
-        parts = publish_parts(out.message, V5, out.qos, out.retain, out.subscription_ids, now, alias)
+        else:
+            alias = len(aliases) + 1  # [MQTT-3.1.2-26 v5] [MQTT-3.3.2-11 v5] [MQTT-3.3.2-8 v5]
+            parts = publish_parts(out.message, V5, out.qos, out.retain, out.subscription_ids, now, alias)
         if session.packet_size_max and parts.size > session.packet_size_max:
             return publish_parts(out.message, V5, out.qos, out.retain, out.subscription_ids, now)
         aliases[topic] = alias

@@ -46,6 +46,22 @@ def fitting(size, version=5, qos=0, topic="t"):
     return payload
 
 
+@pytest.mark.spec("MQTT-3.1.2-25", version="5.0")
+@pytest.mark.parametrize("qos", [0, 1])
+def test_a_message_that_fits_with_its_topic_and_not_with_the_alias_comes_with_its_topic(make_world, qos):
+    world = make_world()
+    subscriber = fleeting(world, "s", 5, "t", maximum_packet_size=100, topic_alias_maximum=1)
+    publisher = fleeting(world, "p", 5)
+    full = fitting(100, 5, qos)
+    publisher.send(pub(b"sets it", qos, 1), pub(full, qos, 2), pub(b"uses it", qos, 3))
+    got = subscriber.messages()
+    assert [(p.topic, p.payload, p.properties.topic_alias) for p in got] == [
+        ("t", b"sets it", 1),
+        ("t", full, None),
+        ("", b"uses it", 1),
+    ]
+
+
 @pytest.mark.spec("MQTT-3.1.2-24", "MQTT-3.1.2-25", version="5.0")
 @pytest.mark.parametrize("qos", [0, 1, 2])
 def test_a_message_that_is_too_large_counts_as_delivered(make_world, version, qos):

@@ -85,7 +85,6 @@ def decode(frame: bytes, version: int) -> Packet:
 
     Raises:
         MqttError: a subclass that tells the kind of fault and knows its reason code; nothing else is ever raised.
-            LocalProtocolError is only for a version that does not exist.
     """
     size = len(frame)
     if size < 2:

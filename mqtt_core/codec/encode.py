@@ -35,6 +35,7 @@ from mqtt_core.codec.properties import NO_PROPERTIES, WILL, Properties, encode_p
 from mqtt_core.codec.reason_codes import REASON_CODES, RETURN_CODES
 from mqtt_core.codec.types import (
     AUTH,
+    BYTE,
     CONNACK,
     CONNECT,
     DISCONNECT,
@@ -57,8 +58,6 @@ from mqtt_core.codec.types import (
 from mqtt_core.codec.varint import encode_varint
 
 __all__ = ["encode", "encode_publish"]
-
-_BYTE: Final[list[bytes]] = [bytes((number,)) for number in range(256)]
 
 
 def encode(packet: Packet, version: int) -> bytes:
@@ -113,16 +112,16 @@ def encode_publish(
     remaining = topic_size + 2 + len(payload)
     if properties is None:
         if not qos:  # [MQTT-2.3.1-5 v3.1.1]
-            size = _BYTE[remaining] if remaining < 128 else encode_varint(remaining)
-            return b"".join((_BYTE[first], size, PACKET_ID[topic_size], topic, payload))
-        size = _BYTE[remaining + 2] if remaining < 126 else encode_varint(remaining + 2)
-        return b"".join((_BYTE[first], size, PACKET_ID[topic_size], topic, PACKET_ID[packet_id], payload))
+            size = BYTE[remaining] if remaining < 128 else encode_varint(remaining)
+            return b"".join((BYTE[first], size, PACKET_ID[topic_size], topic, payload))
+        size = BYTE[remaining + 2] if remaining < 126 else encode_varint(remaining + 2)
+        return b"".join((BYTE[first], size, PACKET_ID[topic_size], topic, PACKET_ID[packet_id], payload))
     remaining += len(properties)
     if not qos:  # [MQTT-2.2.1-2 v5]
-        size = _BYTE[remaining] if remaining < 128 else encode_varint(remaining)
-        return b"".join((_BYTE[first], size, PACKET_ID[topic_size], topic, properties, payload))
-    size = _BYTE[remaining + 2] if remaining < 126 else encode_varint(remaining + 2)
-    return b"".join((_BYTE[first], size, PACKET_ID[topic_size], topic, PACKET_ID[packet_id], properties, payload))
+        size = BYTE[remaining] if remaining < 128 else encode_varint(remaining)
+        return b"".join((BYTE[first], size, PACKET_ID[topic_size], topic, properties, payload))
+    size = BYTE[remaining + 2] if remaining < 126 else encode_varint(remaining + 2)
+    return b"".join((BYTE[first], size, PACKET_ID[topic_size], topic, PACKET_ID[packet_id], properties, payload))
 
 
 def _encode_publish_packet(packet: PublishPacket, version: int) -> bytes:
@@ -174,7 +173,7 @@ def _encode_connect(packet: ConnectPacket, version: int) -> bytes:
     if version == V311 and flags.password and not flags.username:  # [MQTT-3.1.2-22 v3.1.1]
         raise LocalProtocolError("3.1.1 has no password without a user name")
     _check_range(packet.keep_alive_s, 65_535, "keep alive")
-    parts = [b"\x00\x04MQTT", _BYTE[version], _BYTE[flags.to_byte()], PACKET_ID[packet.keep_alive_s]]
+    parts = [b"\x00\x04MQTT", BYTE[version], BYTE[flags.to_byte()], PACKET_ID[packet.keep_alive_s]]
     parts += (_section(packet.properties, CONNECT, version), write_string(packet.client_id, "client identifier"))
     if will is not None:
         parts += _encode_will(will, version)
@@ -222,7 +221,7 @@ def _encode_subscribe(packet: SubscribePacket, version: int) -> bytes:
         raise LocalProtocolError("SUBSCRIBE without a topic filter")
     parts = [PACKET_ID[packet.packet_id], _section(packet.properties, SUBSCRIBE, version)]
     for subscription in packet.subscriptions:
-        parts += (write_string(subscription.filter, "topic filter"), _BYTE[_subscribe_options(subscription, version)])
+        parts += (write_string(subscription.filter, "topic filter"), BYTE[_subscribe_options(subscription, version)])
     return b"".join(parts)
 
 
@@ -293,14 +292,14 @@ def _encode_auth(packet: AuthPacket, version: int) -> bytes:
         return b""
     if packet.properties.authentication_method is None:
         raise LocalProtocolError("AUTH without authentication_method", 0x82)
-    return _BYTE[packet.reason_code] + encode_properties(packet.properties, AUTH)
+    return BYTE[packet.reason_code] + encode_properties(packet.properties, AUTH)
 
 
 def _short_tail(reason_code: int, properties: Properties, kind: int) -> bytes:
     """Reason code and properties in the shortest form that 5.0 has for acknowledgements and DISCONNECT."""
     if properties:
-        return _BYTE[reason_code] + encode_properties(properties, kind)
-    return _BYTE[reason_code] if reason_code else b""
+        return BYTE[reason_code] + encode_properties(properties, kind)
+    return BYTE[reason_code] if reason_code else b""
 
 
 def _section(properties: Properties, kind: int, version: int) -> bytes:

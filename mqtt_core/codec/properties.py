@@ -34,7 +34,6 @@ from mqtt_core.codec.property_table import (
     NAME_OF,
     PACKETS_OF,
     PAYLOAD_FORMAT_INDICATOR,
-    PREFIX_OF,
     REASON_STRING,
     RECEIVE_MAXIMUM,
     REQUEST_PROBLEM_INFORMATION,
@@ -57,7 +56,7 @@ from mqtt_core.codec.property_table import (
     WILL_DELAY_INTERVAL,
 )
 from mqtt_core.codec.property_values import PropertyFields, checked_value
-from mqtt_core.codec.types import PUBLISH, SUBSCRIBE
+from mqtt_core.codec.types import BYTE, PUBLISH, SUBSCRIBE
 from mqtt_core.codec.varint import decode_varint, encode_varint
 
 __all__ = [
@@ -428,7 +427,7 @@ def encode_properties(properties: Properties, packet: int) -> bytes:
     for identifier, value in values.items():
         if not PACKETS_OF[identifier] >> packet & 1:
             raise LocalProtocolError(f"{NAME_OF[identifier]} does not belong in packet type {packet}")
-        prefix = PREFIX_OF[identifier]
+        prefix = BYTE[identifier]
         kind = KIND_OF[identifier]
         if kind == KIND_PAIR:
             for name, text in value:

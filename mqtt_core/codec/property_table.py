@@ -106,7 +106,6 @@ _TABLE: Final[list[tuple[int, str, int, int, tuple[int, ...]]]] = [
 KIND_OF: Final[list[int]] = [KIND_NONE] * 256
 NAME_OF: Final[list[str]] = [""] * 256
 LOWEST_OF: Final[list[int]] = [0] * 256
-PREFIX_OF: Final[list[bytes]] = [bytes((number,)) for number in range(256)]
 PACKETS_OF: Final[list[int]] = [0] * 256  # bit n set: allowed in packet type n
 IDENTIFIER_OF: Final[dict[str, int]] = {}
 

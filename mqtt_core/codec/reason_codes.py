@@ -1,7 +1,7 @@
 """Which reason code may stand in which packet: the tables of 5.0, and the return codes of 3.1.1.
 
-A code outside these sets is refused in both directions. The two sets for DISCONNECT and for AUTH by sender belong to
-:mod:`mqtt_core.codec.sender`; here stands what either side may send.
+A code outside these sets is refused in both directions. Which side may say what in DISCONNECT and AUTH is asked by
+:mod:`mqtt_core.codec.sender`; encoder and decoder, who do not know the sides, ask for what either may say.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from mqtt_core.codec.error import MalformedPacket, ReservedFlags
 
 __all__ = [
     "AUTH",
+    "BYTE",
     "CONNACK",
     "CONNECT",
     "DISCONNECT",
@@ -201,6 +202,9 @@ class ConnectFlags:
             | (0x80 if self.username else 0)
         )
 
+
+# Every single byte, at its own index.
+BYTE: Final[list[bytes]] = [bytes((number,)) for number in range(256)]
 
 # Every two-byte number, big-endian, at its own index: packet identifiers and string lengths.
 PACKET_ID: Final[list[bytes]] = [bytes((number >> 8, number & 255)) for number in range(65_536)]

@@ -9,12 +9,11 @@ from __future__ import annotations
 from typing import Final
 
 from mqtt_core.codec.error import LocalProtocolError, MalformedPacket, MalformedVariableByteInteger
+from mqtt_core.codec.types import BYTE
 
 __all__ = ["VARINT_MAX", "decode_varint", "encode_varint", "varint_size"]
 
 VARINT_MAX: Final = 268_435_455
-
-_SINGLE: Final[list[bytes]] = [bytes((value,)) for value in range(128)]
 
 
 def encode_varint(value: int) -> bytes:
@@ -26,7 +25,7 @@ def encode_varint(value: int) -> bytes:
     if value < 0 or value > VARINT_MAX:
         raise LocalProtocolError(f"{value} does not fit a variable byte integer")
     if value < 128:  # [MQTT-1.5.5-1 v5]
-        return _SINGLE[value]
+        return BYTE[value]
     if value < 16_384:
         return bytes((value & 127 | 128, value >> 7))
     if value < 2_097_152:

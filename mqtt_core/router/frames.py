@@ -7,12 +7,10 @@ Interval is written first among the properties, where a `Countdown` can find it 
 
 from __future__ import annotations
 
-from typing import Final
-
 from mqtt_core.codec.decode import decode
 from mqtt_core.codec.packet import PublishPacket
 from mqtt_core.codec.properties import NO_PROPERTIES, Properties, encode_properties
-from mqtt_core.codec.types import PACKET_ID, PUBLISH, V5
+from mqtt_core.codec.types import BYTE, PACKET_ID, PUBLISH, V5
 from mqtt_core.codec.varint import decode_varint, encode_varint
 from mqtt_core.session.message import Message
 
@@ -122,7 +120,7 @@ def with_identifiers(run: bytes, id_at: int, frame_size: int, ids: list[int]) ->
 def with_dup(frame: bytes, packet_id: int) -> bytes:
     """The same QoS 1/2 PUBLISH frame with DUP 1 and this packet identifier, for a resend [MQTT-3.3.1-1]."""
     at = id_offset(frame)
-    return b"%b%b%b%b" % (_FIRST_BYTE[frame[0] | 0x08], frame[1:at], PACKET_ID[packet_id], frame[at + 2 :])
+    return b"%b%b%b%b" % (BYTE[frame[0] | 0x08], frame[1:at], PACKET_ID[packet_id], frame[at + 2 :])
 
 
 def message_of_frame(frame: bytes, version: int, sequence: int = 0) -> Message:
@@ -131,6 +129,3 @@ def message_of_frame(frame: bytes, version: int, sequence: int = 0) -> Message:
     assert isinstance(packet, PublishPacket)
     properties = packet.properties if version == V5 else NO_PROPERTIES
     return Message(packet.topic, packet.payload, packet.qos, False, properties, 0.0, "", sequence)
-
-
-_FIRST_BYTE: Final[list[bytes]] = [bytes([value]) for value in range(256)]

@@ -195,8 +195,8 @@ class ClientHandler(Connection):
             if self.phase == NEW:
                 self._refuse_stranger(now)  # [MQTT-3.1.0-1]
                 return
-            code = ReasonCode.PROTOCOL_ERROR if kind else ReasonCode.MALFORMED_PACKET
-            # [MQTT-3.1.0-2] [MQTT-4.8.0-1 v3.1.1] [MUST-2.1.2-1 v5]
+            code = ReasonCode.PROTOCOL_ERROR if kind else ReasonCode.MALFORMED_PACKET  # [MUST-2.1.2-1 v5]
+            # [MQTT-3.1.0-2] [MQTT-4.8.0-1 v3.1.1]
             raise ProtocolError(code, f"packet type {kind} is not allowed here")
         if kind == CONNECT:
             self.version = handshake.peek_version(frame)

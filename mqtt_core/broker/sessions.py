@@ -44,7 +44,7 @@ def open_session(
         if isinstance(timer, Timer):
             state.deadlines.cancel(timer)
         if session.will_at and session.will_at <= now:
-            publish_will(state, session, now)  # its time had come before the client did [MQTT-3.1.2-8]
+            publish_will(state, session, now)  # its time had come before the client did [MQTT-3.1.2-8 v5]
         session.will_at = 0.0
         return session, True  # [MQTT-3.1.2-5 v5] [MQTT-3.1.2-4 v3.1.1]
     session = Session(client_id, principal.identity, version)

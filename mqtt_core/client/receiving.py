@@ -203,7 +203,7 @@ class Receiving:
     def _send_due(self, order: deque[Unacknowledged]) -> None:
         """Send the acknowledgements whose turn has come [MQTT-4.6.0-2] [MQTT-4.6.0-3]."""
         state = self.state
-        while order and order[0].ack is not None:
+        while order and order[0].ack is not None:  # [MQTT-4.6.0-2] [MQTT-4.6.0-3]
             waiting = order.popleft()
             ack = waiting.ack
             assert ack is not None

@@ -72,7 +72,7 @@ class Subscribing:
     def subscribe(self, subscriptions: list[SubscribeFilter], properties: Properties) -> int:
         """Ask for topic filters; returns the token."""
         if not subscriptions:
-            raise LocalProtocolError("SUBSCRIBE needs at least one topic filter")  # [MQTT-3.8.3-2 v5]
+            raise LocalProtocolError("SUBSCRIBE needs at least one topic filter")
         for subscription in subscriptions:
             if not isinstance(subscription, SubscribeFilter):
                 raise TypeError(f"SUBSCRIBE takes a list of SubscribeFilter, not {subscriptions!r}")
@@ -84,7 +84,7 @@ class Subscribing:
         if not isinstance(filters, list | tuple):
             raise TypeError(f"UNSUBSCRIBE takes a list of topic filters, not {filters!r}")
         if not filters:
-            raise LocalProtocolError("UNSUBSCRIBE needs at least one topic filter")  # [MQTT-3.10.3-2]
+            raise LocalProtocolError("UNSUBSCRIBE needs at least one topic filter")
         for name in filters:
             check_filter(name)
         return self._request([], filters, properties)
@@ -101,7 +101,7 @@ class Subscribing:
         link = self.state.link
         shared = split_share(name)[0] != ""
         if shared and subscription.no_local:
-            raise LocalProtocolError("No Local on a shared subscription")  # [MQTT-3.8.3-4 v5]
+            raise LocalProtocolError("No Local on a shared subscription")
         if shared and not link.shared:
             raise LocalProtocolError(
                 "the server has no shared subscriptions", ReasonCode.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED

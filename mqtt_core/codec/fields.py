@@ -28,7 +28,8 @@ def read_string(data: bytes, pos: int, end: int) -> tuple[str, int]:
     try:
         # Strict UTF-8 refuses surrogates and keeps U+FEFF.
         text = data[start:stop].decode()  # [MQTT-1.5.3-3 v3.1.1] [MQTT-1.5.4-3 v5]
-    except UnicodeDecodeError as error:  # [MQTT-1.5.3-1 v3.1.1] [MQTT-1.5.4-1 v5] [MQTT-1.5.7-1 v5]
+    except UnicodeDecodeError as error:
+        # [MQTT-1.5.3-1 v3.1.1] [MQTT-1.5.4-1 v5] [MQTT-1.5.7-1 v5]
         raise MalformedString(f"string is not well-formed UTF-8: {error.reason}") from None
     if "\x00" in text:  # [MQTT-1.5.3-2 v3.1.1] [MQTT-1.5.4-2 v5]
         raise MalformedString("string contains U+0000")
@@ -58,8 +59,8 @@ def write_string(text: str, what: str) -> bytes:
     """
     try:
         encoded = text.encode()
-    except UnicodeEncodeError:  # [MQTT-1.5.3-1 v3.1.1] [MQTT-1.5.4-1 v5]
-        raise LocalProtocolError(f"{what} contains a surrogate") from None
+    except UnicodeEncodeError:
+        raise LocalProtocolError(f"{what} contains a surrogate") from None  # [MQTT-1.5.3-1 v3.1.1] [MQTT-1.5.4-1 v5]
     if "\x00" in text:  # [MQTT-1.5.3-2 v3.1.1] [MQTT-1.5.4-2 v5]
         raise LocalProtocolError(f"{what} contains U+0000")
     return write_binary(encoded, what)

@@ -96,7 +96,7 @@ def _checked_pair(pair: object) -> tuple[str, str]:
         name, value = pair
         if isinstance(name, str) and isinstance(value, str):
             write_string(name, "name of a user property")  # [MQTT-1.5.7-1 v5]
-            write_string(value, "value of a user property")
+            write_string(value, "value of a user property")  # [MQTT-1.5.7-1 v5]
             return name, value
     raise LocalProtocolError(f"a user property is a pair of strings, not {pair!r}")
 

@@ -234,6 +234,7 @@ def _replay_plain(
             packet_id = session.outgoing.send(Outgoing(message, qos, True, ids))
             room -= 1
         properties = property_section(message.properties, ids) if session.version == V5 else None
+        # [MQTT-3.3.1-8 v3.1.1] [MUST-3.8.3.1-3 v5]
         frame = encode_publish(topic.encode(), message.payload, qos, True, False, packet_id, properties)
         chunks.append(frame)
         space -= len(frame)

@@ -71,6 +71,14 @@ def test_a_fault_is_told_with_its_code_and_ends_the_connection(strict, data, cod
     assert [e.reason_code for e in strict.events(ClientDisconnected)] == [code]
 
 
+@pytest.mark.spec("MUST-2.1.2-1", version="5.0")
+def test_a_packet_of_the_reserved_type_is_malformed(world):
+    client = world.connect("c")
+    client.send_bytes(b"\x00\x00")
+    assert [p.reason_code for p in client.received()] == [0x81]
+    assert client.closed
+
+
 V311_FAULTS = [b"\x00\x00", b"\xf0\x00", b"\x36\x05\x00\x01t\x00\x01", b"\x30\x03\x00\x01#", b"\x20\x02\x00\x00"]
 
 

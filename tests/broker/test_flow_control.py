@@ -134,7 +134,7 @@ def test_freed_quota_is_filled_in_the_same_input(make_world, version):
 # -- from a publisher -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.spec("MUST-3.3.4-1", version="5.0")
+@pytest.mark.spec("MUST-3.3.4-1", "MQTT-3.3.4-7", version="5.0")
 @pytest.mark.parametrize("qos", [1, 2])
 def test_more_than_receive_maximum_from_a_publisher_is_0x93(make_world, qos):
     world = make_world(receive_maximum=3)

@@ -189,6 +189,14 @@ def test_a_packet_that_only_a_server_sends_closes_the_connection(make_world, ver
     fault(fleeting(make_world(), "c", version), bytes([kind << 4, 2, 0, 1]))
 
 
+@pytest.mark.spec("MQTT-3.3.4-6", version="5.0")
+def test_a_publish_of_a_client_with_a_subscription_identifier_is_a_protocol_error(make_world):
+    world = make_world()
+    watcher = fleeting(world, "w", 5, "#")
+    assert fault(fleeting(world, "c", 5), b"\x30\x06\x00\x01t\x02\x0b\x01") == 0x82
+    assert watcher.received() == []
+
+
 @pytest.mark.spec("MQTT-4.8.0-2", version="3.1.1")
 def test_a_passing_inability_to_serve_a_packet_closes_the_connection_it_came_on(make_world):
     world = make_world(sessions_max=1)

@@ -116,6 +116,17 @@ def test_a_replayed_message_has_retain_1_whatever_retain_as_published_says(make_
     assert seen(replayed(subscriber, at("t", 1, retain_as_published=as_published))) == [(b"x", 1, True, False)]
 
 
+@pytest.mark.spec("MQTT-3.3.1-8", version="3.1.1")
+@pytest.mark.spec("MUST-3.8.3.1-3", version="5.0")
+@pytest.mark.parametrize("limits", [{}, {"maximum_packet_size": 100}, {"topic_alias_maximum": 3}], ids=str)
+@pytest.mark.parametrize("kind", [fleeting, lasting])
+def test_a_replayed_message_has_retain_1_in_every_kind_of_session(make_world, version, kind, limits):
+    world = make_world()
+    keep(world, b"x")
+    subscriber = kind(world, "s", version, **(limits if version == 5 else {}))
+    assert seen(replayed(subscriber, "t")) == [(b"x", 1, True, False)]
+
+
 # -- Retain Handling ------------------------------------------------------------------------------------------------
 
 

@@ -142,7 +142,7 @@ def test_a_server_without_wildcards_refuses_every_filter_that_has_one(make_world
     assert list(world.session("c").subscriptions) == ["t", "u"]
 
 
-@pytest.mark.spec("MUST-3.2.2.3.11-3", "MUST-3.2.2.3.12-3", "MUST-3.2.2.3.13-3", version="5.0")
+@pytest.mark.spec("MUST-3.2.2.3.11-3", "MUST-3.2.2.3.12-3", "MUST-3.2.2.3.13-3", "MQTT-3.9.3-2", version="5.0")
 @pytest.mark.parametrize(
     "ability, topic_filter, properties, code",
     [

@@ -35,7 +35,7 @@ def test_every_alias_up_to_the_maximum_stated_in_connack_is_accepted(make_world,
     assert publisher.received() == [PubackPacket(1), PubrecPacket(2)]
 
 
-@pytest.mark.spec("MUST-3.3.2.3.4-5", version="5.0")
+@pytest.mark.spec("MUST-3.3.2.3.4-5", "MQTT-3.3.2-9", version="5.0")
 @pytest.mark.parametrize("topic", ["t", ""])
 @pytest.mark.parametrize("maximum", [0, 10])
 def test_an_alias_above_the_maximum_is_answered_with_0x94(make_world, topic, maximum):

@@ -475,9 +475,10 @@ def test_every_step_of_the_exchange_has_its_own_patience():
 def test_without_a_method_the_client_sends_no_auth():
     wire = Wire()
     wire.open()
-    for verb in (wire.client.authenticate, wire.client.reauthenticate):
-        with pytest.raises(LocalProtocolError):
-            verb(b"x", now=wire.now)
+    with pytest.raises(LocalProtocolError, match="the server has asked for no authentication step"):
+        wire.client.authenticate(b"x", now=wire.now)
+    with pytest.raises(LocalProtocolError, match="needs an open connection that was authenticated by a method"):
+        wire.client.reauthenticate(b"x", now=wire.now)
     assert wire.raw() == b""
 
 

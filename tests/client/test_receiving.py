@@ -18,11 +18,13 @@ from mqtt_core.codec import (
 from tests.client.kit import Wire
 
 both_versions = pytest.mark.parametrize("version", [4, 5])
+both_paths = pytest.mark.parametrize("bulk", [True, False], ids=["bulk", "objects"])
 
 
-def opened(version=5, **config):
-    """A client with an open connection."""
+def opened(version=5, bulk=True, **config):
+    """A client with an open connection. bulk False: without the path for plain traffic."""
     wire = Wire(version=version, **config)
+    wire.client._bulk.enabled = bulk
     wire.open()
     return wire
 
@@ -40,8 +42,9 @@ def received(wire):
 @pytest.mark.spec("MQTT-3.3.4-1", "MQTT-4.3.2-4", "MQTT-4.3.3-8", "MQTT-2.2.1-5", "MQTT-4.5.0-2", version="5.0")
 @pytest.mark.spec("MQTT-3.3.4-1", "MQTT-4.3.2-2", "MQTT-4.3.3-2", "MQTT-2.3.1-6", "MQTT-4.5.0-2", version="3.1.1")
 @both_versions
-def test_a_message_is_given_to_the_host_and_answered_as_its_qos_requires(version):
-    wire = opened(version)
+@both_paths
+def test_a_message_is_given_to_the_host_and_answered_as_its_qos_requires(version, bulk):
+    wire = opened(version, bulk)
     wire.receive(publish(0, b"0", 0), publish(7, b"1", 1, retain=True), publish(8, b"2", 2))
     assert wire.events() == [
         MessageReceived("t", b"0"),
@@ -51,7 +54,7 @@ def test_a_message_is_given_to_the_host_and_answered_as_its_qos_requires(version
     assert wire.raw() == b"\x40\x02\x00\x07" + b"\x50\x02\x00\x08"
 
 
-@pytest.mark.spec("MQTT-4.3.3-10", "MQTT-4.3.3-11", "MQTT-4.3.3-12", "MQTT-4.3.3-13", version="5.0")
+@pytest.mark.spec("MQTT-4.3.3-10", "MQTT-4.3.3-11", "MQTT-4.3.3-12", "MQTT-4.3.3-13", "MQTT-2.2.1-5", version="5.0")
 @pytest.mark.spec("MQTT-4.3.3-2", version="3.1.1")
 @both_versions
 def test_qos_2_reaches_the_host_once(version):
@@ -106,11 +109,39 @@ def test_an_unknown_pubrel_is_answered_and_says_no_more_than_it_has_to():
 @pytest.mark.spec("MQTT-4.3.2-5", version="5.0")
 @pytest.mark.spec("MQTT-4.3.2-2", version="3.1.1")
 @both_versions
-def test_after_puback_the_same_identifier_is_a_new_message(version):
-    wire = opened(version)
+@both_paths
+def test_after_puback_the_same_identifier_is_a_new_message(version, bulk):
+    wire = opened(version, bulk)
     wire.receive(publish(5, b"1"), publish(5, b"2", dup=True))
     assert [m.payload for m in received(wire)] == [b"1", b"2"]
     assert wire.sent() == [PubackPacket(5), PubackPacket(5)]
+
+
+@pytest.mark.spec("MQTT-4.3.2-5", version="5.0")
+@pytest.mark.spec("MQTT-4.3.2-2", version="3.1.1")
+@both_versions
+@pytest.mark.parametrize("dup", [False, True])
+def test_after_the_puback_of_the_host_the_same_identifier_is_a_new_message(version, dup):
+    wire = opened(version, manual_ack=True)
+    wire.receive(publish(5, b"1"))
+    (first,) = received(wire)
+    wire.client.acknowledge(first.token, now=wire.now)
+    assert wire.sent() == [PubackPacket(5)]
+    wire.receive(publish(5, b"2", dup=dup))
+    (second,) = received(wire)
+    assert second.payload == b"2"
+    wire.client.acknowledge(second.token, now=wire.now)
+    assert wire.sent() == [PubackPacket(5)]
+
+
+@pytest.mark.spec("MQTT-4.6.0-2", "MQTT-4.6.0-3", version="5.0")
+@pytest.mark.spec("MQTT-4.6.0-2", "MQTT-4.6.0-3", version="3.1.1")
+@both_versions
+@both_paths
+def test_acknowledgements_of_the_client_leave_in_the_order_of_arrival(version, bulk):
+    wire = opened(version, bulk)
+    wire.receive(*[publish(n, b"", 1) for n in (3, 1, 2)], *[publish(n, b"", 2) for n in (13, 11, 12)])
+    assert wire.sent() == [PubackPacket(n) for n in (3, 1, 2)] + [PubrecPacket(n) for n in (13, 11, 12)]
 
 
 @pytest.mark.spec("MQTT-4.6.0-2", "MQTT-4.6.0-3", version="5.0")

@@ -377,7 +377,7 @@ def test_once_sent_a_message_does_not_expire():
 
 
 @pytest.mark.spec("MQTT-4.4.0-1", "MQTT-3.3.1-1", "MQTT-4.6.0-1", "MQTT-4.3.3-6", version="5.0")
-@pytest.mark.spec("MQTT-4.4.0-1", "MQTT-3.3.1-1", "MQTT-4.6.0-1", "MQTT-4.3.3-1", version="3.1.1")
+@pytest.mark.spec("MQTT-4.4.0-1", "MQTT-3.3.1-1", "MQTT-4.6.0-1", "MQTT-4.3.3-1", "MQTT-2.3.1-3", version="3.1.1")
 @both_versions
 def test_a_resumed_session_sends_again_what_was_not_acknowledged(version):
     wire = Wire(version=version, session_expiry_s=9 if version == 5 else 0, clean_start=False)

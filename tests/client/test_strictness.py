@@ -253,6 +253,18 @@ def test_a_packet_larger_than_announced_is_refused_from_its_header():
     assert len(wire.events()) == 1
 
 
+@pytest.mark.spec("MQTT-4.8.0-2", version="3.1.1")
+def test_a_packet_the_client_has_no_room_for_closes_its_connection():
+    wire = Wire(version=4, maximum_packet_size=100)
+    wire.open()
+    wire.receive(PublishPacket("t", b"x" * 96))
+    ended(wire, ReasonCode.PACKET_TOO_LARGE, 4)
+    wire.lose()
+    wire.open()
+    wire.receive(PublishPacket("t", b"x" * 95))  # exactly 100
+    assert [m.payload for m in wire.events()] == [b"x" * 95]
+
+
 def test_what_came_before_the_fault_takes_effect_and_is_acknowledged_first():
     wire = Wire()
     wire.open()

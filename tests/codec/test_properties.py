@@ -343,6 +343,15 @@ def test_what_cannot_be_sent_cannot_be_said(fields):
         NO_PROPERTIES.replace(**fields)
 
 
+@pytest.mark.parametrize("text", ["\x00", "\udfff", "x" * 65536], ids=["null", "surrogate", "too long"])
+@pytest.mark.spec("MQTT-1.5.7-1", version="5.0")
+def test_name_and_value_of_a_user_property_are_strings_that_can_be_sent(text):
+    with pytest.raises(LocalProtocolError):
+        Properties(user_properties=((text, "value"),))
+    with pytest.raises(LocalProtocolError):
+        Properties(user_properties=(("name", text),))
+
+
 def test_a_field_that_does_not_exist_is_a_type_error():
     with pytest.raises(TypeError, match="no property 'topic'"):
         Properties(topic="t")

@@ -30,6 +30,8 @@ class HomePolicy:
         self._digests = {user: digest(password) for user, password in passwords.items()}
 
     def authenticate(self, connect: ConnectPacket, peer: str) -> Decision:
+        if connect.properties.authentication_method is not None:
+            return Refuse(ReasonCode.BAD_AUTHENTICATION_METHOD)
         # Who is unknown waits as long for the answer as who is known: names cannot be found out by the clock.
         known = self._digests.get(connect.username or "", b"")
         if not hmac.compare_digest(known, digest(connect.password or b"")):

@@ -69,7 +69,7 @@ FAULTS = [
         "self.send(frame, 0, credits)  #",
         STORED,
     ),
-    Fault("DUP is forgotten", "router/frames.py", "_FIRST_BYTE[frame[0] | 0x08]", "_FIRST_BYTE[frame[0]]"),
+    Fault("DUP is forgotten", "router/frames.py", "BYTE[frame[0] | 0x08]", "BYTE[frame[0]]"),
     Fault(
         "resends in reverse",
         "session/qos.py",
@@ -311,6 +311,14 @@ FAULTS = [
         "broker/subscribing.py",
         "        return wanted.qos  # [MQTT-3.2.2-10 v5]",
         "        return min(wanted.qos, 1)",
+    ),
+    Fault(
+        "a message of QoS 0 gets another topic",
+        "router/frames.py",
+        "    name = (message.topic if topic is None else topic).encode()\n",
+        "    name = (message.topic if topic is None else topic).encode()\n"
+        "    name = name.replace(b't/', b'u/') if not qos else name\n",
+        ("bulk=False", "topic_alias_maximum=0"),
     ),
 ]
 

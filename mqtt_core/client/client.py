@@ -356,7 +356,7 @@ class MqttClient:
         state = self._state
         kind = frame[0] >> 4
         if not ALLOWED[CLIENT][state.link.phase] >> kind & 1:
-            raise ProtocolError(0x82 if kind else 0x81, f"packet type {kind} is not legal here")  # [MUST-2.1.2-1 v5]
+            raise ProtocolError(0x82 if kind else 0x81, f"packet type {kind} is not legal here")
         packet = decode(frame, state.config.version)
         if not state.config.request_problem_information:
             check_problem_information(packet)

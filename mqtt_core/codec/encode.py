@@ -129,7 +129,7 @@ def _encode_publish_packet(packet: PublishPacket, version: int) -> bytes:
     try:
         encoded = topic.encode()
     except UnicodeEncodeError:
-        raise LocalProtocolError("topic contains a surrogate") from None
+        raise LocalProtocolError("topic contains a surrogate") from None  # [MQTT-1.5.3-1 v3.1.1] [MQTT-1.5.4-1 v5]
     if "\x00" in topic or "+" in topic or "#" in topic or len(encoded) > 65_535:
         # [MQTT-3.3.2-2] [MQTT-4.7.0-1 v5] [MQTT-4.7.3-2] [MQTT-4.7.3-3]
         raise LocalProtocolError("topic contains U+0000 or a wildcard, or is too long", 0x90)

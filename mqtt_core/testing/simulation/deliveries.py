@@ -35,7 +35,10 @@ class Deliveries:
             return
         self._oracle.count(f"delivered qos {event.qos}")
         if not event.topic.startswith(("t/", "s/")):
-            return
+            known = self._oracle.messages.get(self._oracle.number_of(event.payload))
+            if known is not None and known.payload == event.payload:
+                self._oracle.fault(f"{session.client_id} got {known!r} on {event.topic!r}")
+            return  # of a hostile client
         if not event.payload:
             if event.retain and not self._as_published(session, event.topic):
                 self._oracle.fault(f"{session.client_id} got a deletion on {event.topic} as a retained message")

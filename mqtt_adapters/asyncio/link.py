@@ -58,7 +58,9 @@ class ServerLink(Link, asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
         """Where to put the bytes: the buffer all connections share, for they are copied out at once."""
-        return self._server.buffer
+        buffer = self._server.buffer
+        reader = self.handler.reader
+        return buffer[: reader.read_size(len(buffer))] if reader.large else buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """`nbytes` bytes have arrived."""

@@ -22,6 +22,9 @@ __all__ = ["FrameReader"]
 SMALL_MAX: Final = 4096
 """Pieces of an unfinished frame are put together up to this size, so that many tiny reads cost no memory."""
 
+LARGE_MIN: Final = 16_384
+"""Frames from this size on are worth reading so that a read ends with one: what is cut off is copied twice."""
+
 BYTES_LIKE: Final = (bytes, bytearray, memoryview)
 
 
@@ -31,9 +34,11 @@ class FrameReader:
     Args:
         max_size: largest frame accepted, in bytes, fixed header included. The attribute may be changed at any time;
             the new value holds for every frame not yet returned.
+
+    `large` is the size of the last frame that was large and came in more than one read, 0 when there was none.
     """
 
-    __slots__ = ("_later", "_needed", "chunk", "later_size", "max_size", "position")
+    __slots__ = ("_later", "_needed", "chunk", "large", "later_size", "max_size", "position")
 
     def __init__(self, max_size: int) -> None:
         self.max_size: int = max_size
@@ -43,6 +48,7 @@ class FrameReader:
         self.later_size: int = 0
         # Size of the frame at `position` when it is known to be incomplete, else 0.
         self._needed: int = 0
+        self.large: int = 0
 
     @property
     def pending(self) -> int:
@@ -101,7 +107,20 @@ class FrameReader:
             self.position = 0
         # With less than a header any byte is worth another look.
         self._needed = size or left + 1
+        if size >= LARGE_MIN:
+            self.large = size
         return None
+
+    def read_size(self, most: int) -> int:
+        """How much to read next, 1 to `most` bytes, so that the read ends with a frame if large ones go on as they did.
+
+        Only advice, and worth asking for while `large` is not 0.
+        """
+        large = self.large
+        if not 0 < large <= most:
+            return most
+        missing = large - self.pending if self._needed == large else 0
+        return missing + (most - missing) // large * large
 
     def _join(self, data: bytes | bytearray | memoryview = b"") -> None:
         """Make one chunk of the unfinished tail, of all that came later, and of `data`."""

@@ -126,6 +126,48 @@ def test_a_frame_that_is_a_whole_chunk_is_not_copied():
 
 
 @pytest.mark.spec("MUST-3.2.2.3.6-3", version="5.0")
+def read_as_advised(stream, most):
+    """Read a stream from a transport that always has enough; gives the frames and the sizes of the reads."""
+    reader = FrameReader(300_000)
+    frames, sizes = [], []
+    position = 0
+    while position < len(stream):
+        size = reader.read_size(most)
+        assert 0 < size <= most
+        sizes.append(len(stream[position : position + size]))
+        reader.feed(stream[position : position + size])
+        position += size
+        frames += pull(reader)
+    return frames, sizes
+
+
+def test_reads_end_with_a_frame_where_large_ones_follow_each_other():
+    frames, sizes = read_as_advised(frame(60_000) * 11, 250_000)
+    assert frames == [frame(60_000)] * 11
+    assert sizes == [250_000, 50_000 + 180_000, 180_000]
+    reader = FrameReader(100_000)
+    reader.feed(frame(60_000) + frame(60_000)[:1000])
+    pull(reader)
+    assert reader.read_size(250_000) == 59_000 + 180_000
+    reader.feed(frame(60_000)[1000:])
+    assert len(pull(reader)) == 1
+    assert reader.chunk == b""
+    assert reader.read_size(250_000) == 240_000
+
+
+@pytest.mark.parametrize("size", [100, 16_000, 250_001, 270_000])
+def test_small_frames_and_those_larger_than_a_read_change_no_read(size):
+    frames, sizes = read_as_advised(frame(size) * 20, 250_000)
+    assert frames == [frame(size)] * 20
+    assert set(sizes[:-1]) <= {250_000}
+
+
+@given(st.lists(st.sampled_from([2, 200, 16_388, 40_000, 70_000, 129_000, 260_000]), max_size=12))
+def test_whatever_follows_large_frames_is_read_all_the_same(sizes):
+    frames, _ = read_as_advised(b"".join(frame(size) for size in sizes), 131_072)
+    assert [len(one) for one in frames] == sizes
+
+
 def test_a_frame_above_the_limit_is_refused_from_its_header():
     reader = FrameReader(200)
     reader.feed(frame(200))

@@ -70,6 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return password(arguments[1:])
     try:
         return _serve(_configuration(arguments))
+    except KeyboardInterrupt:
+        fail(PROGRAM, "interrupted before it was ready")
     except (ConfigError, StorageError, OSError) as error:
         if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
             fail(PROGRAM, f"{error.strerror}: is another broker running? (-p chooses another port)")

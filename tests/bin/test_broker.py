@@ -16,7 +16,7 @@ import pytest
 from mqtt_adapters.server.verbs import stop_signals
 from mqtt_core import __version__
 from mqtt_core.codec import ConnackPacket, ConnectPacket, DisconnectPacket, MqttCodec, PublishPacket, ReasonCode
-from tests.bin.kit import broker, run
+from tests.bin.kit import broker, run, start
 
 
 class Peer:
@@ -80,6 +80,16 @@ def test_who_ignores_the_end_of_the_terminal_outlives_it():
     assert stop_signals() == (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     assert stop_signals() == (signal.SIGTERM, signal.SIGINT)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in the file system")
+def test_ctrl_c_before_the_broker_is_ready_is_one_line(tmp_path):
+    settings = tmp_path / "settings"
+    os.mkfifo(settings)
+    with start("broker", "-c", settings) as process, settings.open("wb"):
+        process.send_signal(signal.SIGINT)  # it has opened the file, and waits for what is in it
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (1, b"", b"mqtt-broker: interrupted before it was ready\n")
 
 
 def test_a_second_signal_does_not_wait_for_a_client_that_never_reads():

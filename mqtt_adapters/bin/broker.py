@@ -62,16 +62,16 @@ class ProgramConfig(ServerConfig):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the broker, or one of its sub-commands ``inspect`` and ``password``. Returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments[:1] == ["inspect"]:
-        from mqtt_adapters.bin.inspect import main as inspect  # noqa: PLC0415 - needs SQLite
-
-        return inspect(arguments[1:])
-    if arguments[:1] == ["password"]:
-        return password(arguments[1:])
     try:
+        if arguments[:1] == ["inspect"]:
+            from mqtt_adapters.bin.inspect import main as inspect  # noqa: PLC0415 - needs SQLite
+
+            return inspect(arguments[1:])
+        if arguments[:1] == ["password"]:
+            return password(arguments[1:])
         return _serve(_configuration(arguments))
-    except KeyboardInterrupt:
-        fail(PROGRAM, "interrupted before it was ready")
+    except KeyboardInterrupt:  # while it reads what it was given; what serves drains
+        fail(PROGRAM, "interrupted")
     except (ConfigError, StorageError, OSError) as error:
         if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
             fail(PROGRAM, f"{error.strerror}: is another broker running? (-p chooses another port)")

@@ -83,13 +83,14 @@ def test_who_ignores_the_end_of_the_terminal_outlives_it():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in the file system")
-def test_ctrl_c_before_the_broker_is_ready_is_one_line(tmp_path):
-    settings = tmp_path / "settings"
-    os.mkfifo(settings)
-    with start("broker", "-c", settings) as process, settings.open("wb"):
+@pytest.mark.parametrize("option", ["-c", "--users-file", "inspect"])
+def test_ctrl_c_while_a_file_is_read_is_one_line(tmp_path, option):
+    file = tmp_path / "pipe"
+    os.mkfifo(file)
+    with start("broker", option, file) as process, file.open("wb"):
         process.send_signal(signal.SIGINT)  # it has opened the file, and waits for what is in it
         out, err = process.communicate(timeout=30)
-    assert (process.returncode, out, err) == (1, b"", b"mqtt-broker: interrupted before it was ready\n")
+    assert (process.returncode, out, err) == (1, b"", b"mqtt-broker: interrupted\n")
 
 
 def test_a_second_signal_does_not_wait_for_a_client_that_never_reads():

@@ -344,11 +344,10 @@ class Router:
         for row in route.rows:
             if row.qos and row.session.stored:
                 return True
-        stores = False
         for member in members:
-            if member is not None and member.qos:
-                stores = stores or member.session.stored
-        return stores
+            if member is not None and member.qos and member.session.stored:
+                return True
+        return False
 
     def _give_to_member(
         self, group: SharedGroup, member: Subscription | None, message: Message, barrier: int, now: float

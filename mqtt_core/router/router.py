@@ -344,10 +344,7 @@ class Router:
         for row in route.rows:
             if row.qos and row.session.stored:
                 return True
-        for member in members:
-            if member is not None and member.qos and member.session.stored:
-                return True
-        return False
+        return any(member is not None and member.qos and member.session.stored for member in members)
 
     def _give_to_member(
         self, group: SharedGroup, member: Subscription | None, message: Message, barrier: int, now: float

@@ -142,7 +142,8 @@ REMARKS = """### What stands in the way of the rest
 - d0, d1, i0, i1: a read brings few messages, so the price of a wake-up is not shared: selecting, receiving, sending and
   the event loop's own Python, which no compilation of the core touches. The byte forwarder, which does nothing else,
   costs more in d0 than the compiled target is.
-- e64k: what counts is how often 64 KiB are copied. The byte forwarder alone costs more than mosquitto does.
+- e64k: what counts is how often 64 KiB are copied. The figures of every broker, mosquitto's too, differ by half from
+  run to run, and with them the ratio.
 - r10k: each message opens a topic of its own, so there is nothing to serve in one piece: a string is decoded and
   checked, a node is made in the tree of topics, and two objects stay.
 - f100kt against f100k: where topics alternate, each frame is looked up by itself, in about a microsecond; where they

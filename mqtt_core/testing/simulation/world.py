@@ -174,7 +174,7 @@ class World:
             if session.inflight and self.oracle.strict_resends:
                 return f"{client.name} is still to answer {list(session.inflight.items())[:5]}"
         committer = self.server.committer
-        if committer is not None and committer.busy:
+        if committer is not None and committer.busy and broker._state.sender.holding:  # else it is the time that is written
             return "the broker is committing"
         for held in broker.sessions():
             if held.inflight and held.sink is not None:

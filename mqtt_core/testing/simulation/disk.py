@@ -43,6 +43,7 @@ class Committer:
         "_failed",
         "_number",
         "_schedule",
+        "_writes",
         "commits",
         "storage",
         "taken",
@@ -63,6 +64,7 @@ class Committer:
         self._failed = failed
         self._coroutine: Coroutine[float, None, None] | None = None
         self._number = 0
+        self._writes = False
         self._dead = False
         self.commits = 0
         self.taken = 0
@@ -72,6 +74,11 @@ class Committer:
         """A commit is under way."""
         return self._coroutine is not None
 
+    @property
+    def owing(self) -> bool:
+        """What is being committed says more than the time: somebody may wait for it."""
+        return self.busy and self._writes
+
     def pump(self) -> None:
         """Start the next commit, unless one is under way or there is nothing to write."""
         while self._coroutine is None and not self._dead:
@@ -79,6 +86,7 @@ class Committer:
             if batch is None:
                 return
             self._number = batch.number
+            self._writes = bool(batch.clients or batch.retained)
             self.taken += 1
             self._coroutine = self.storage.apply(batch)
             self._go_on(self._coroutine, False)

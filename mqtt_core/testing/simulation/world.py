@@ -32,8 +32,8 @@ LIMIT_CHECKS = 10
 SETTLE_S = 20.0
 STILL_ROUNDS_MAX = 100
 REST_STEPS_MAX = 5_000_000
-HEALTHY_BUFFER_BYTES = 65_536
 """Nothing is as slow as that: whoever is still busy then goes round in circles."""
+HEALTHY_BUFFER_BYTES = 65_536
 
 _EXPECTED_REASONS = {
     "connection closed by the peer",
@@ -174,7 +174,7 @@ class World:
             if session.inflight and self.oracle.strict_resends:
                 return f"{client.name} is still to answer {list(session.inflight.items())[:5]}"
         committer = self.server.committer
-        if committer is not None and committer.busy and broker._state.sender.holding:  # else it is the time that is written
+        if committer is not None and committer.owing:
             return "the broker is committing"
         for held in broker.sessions():
             if held.inflight and held.sink is not None:

@@ -66,9 +66,9 @@ class MqttServer(ServerVerbs):
             OSError: an address cannot be listened on.
             ConfigError: a TLS file cannot be used.
             StorageError: the store cannot be read.
+            RuntimeError: it was started before, or is stopped before it listens (`ServerStoppedError`).
         """
-        if self.running or self.stopping:
-            raise RuntimeError("a server starts once; make another one")
+        self.start_once()
         self.thread = threading.get_ident()
         self._store_thread = anyio.CapacityLimiter(1)
         self._accepting = anyio.CancelScope()
@@ -84,23 +84,34 @@ class MqttServer(ServerVerbs):
             for config in self.config.all_listeners():
                 self._listeners.append(await open_listener(config))
         except BaseException:
-            await self._close(store)
+            await self._give_up(store)
             raise
         self._group = anyio.create_task_group()
         await self._group.__aenter__()
         with anyio.CancelScope(shield=True):  # a cancellation finds a server that can be stopped
             await self._group.start(self._serve)
+        if self.stop_wanted:
+            await self.__aexit__(None, None, None)
+            self.check_wanted()
         self.driver.tick()
         return self
 
     async def _load(self, store: Storage) -> Snapshot:
         try:
-            return await to_thread.run_sync(
-                lambda: finish_now(load(store, self.settings.on_progress)), limiter=self._store_thread
+            snapshot = await to_thread.run_sync(
+                lambda: finish_now(load(store, self.reading_store)), limiter=self._store_thread
             )
+            self.check_wanted()
         except BaseException:
-            await self._close(store)
+            await self._give_up(store)
             raise
+        return snapshot
+
+    async def _give_up(self, store: Storage | None) -> None:
+        try:
+            await self._close(store)
+        finally:
+            self._over.set()
 
     async def _close(self, store: Storage | None) -> None:
         listeners, self._listeners = self._listeners, []
@@ -122,10 +133,12 @@ class MqttServer(ServerVerbs):
     async def stop(self) -> None:
         """Stop listening, say goodbye to every client, commit what is left, and close. From any task.
 
-        Takes at most `close_timeout_s` and the time of a commit in flight. Stopping twice is stopping once.
+        Takes at most `close_timeout_s` and the time of a commit in flight. Stopping twice is stopping once. A server
+        that reads its store gives up and does not listen; one that was not started is left as it is.
         """
+        self.stop_wanted = self.started
         if self.stopping or not self.running:
-            if self.running:
+            if self.started:
                 await self._over.wait()
             return
         self.stopping = True
@@ -167,7 +180,8 @@ class MqttServer(ServerVerbs):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
-        await self.stop()
+        with anyio.CancelScope(shield=True):  # it may be another task that stops the server
+            await self.stop()
         # The program's own error passes by as it is; only a cancellation may be the group's to take back.
         if kind is not None and issubclass(kind, anyio.get_cancelled_exc_class()):
             return await self._group.__aexit__(kind, error, traceback)

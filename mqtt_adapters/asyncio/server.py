@@ -77,10 +77,9 @@ class MqttServer(ServerVerbs):
             OSError: an address cannot be listened on.
             ConfigError: a TLS file cannot be used.
             StorageError: the store cannot be read.
-            RuntimeError: it was started before, or is stopped before it listens.
+            RuntimeError: it was started before, or is stopped before it listens (`ServerStoppedError`).
         """
-        if self.running or self.stopping:
-            raise RuntimeError("a server starts once; make another one")
+        self.start_once()
         self.loop = asyncio.get_running_loop()
         self.thread = threading.get_ident()
         store = self.settings.store
@@ -101,10 +100,15 @@ class MqttServer(ServerVerbs):
 
     async def _load(self, store: Storage) -> Snapshot:
         try:
-            return await load(store, self.settings.on_progress)
+            snapshot = await load(store, self.reading_store)
+            self.check_wanted()
         except BaseException:
-            await store.close()
+            try:
+                await store.close()
+            finally:
+                self._over.set()
             raise
+        return snapshot
 
     async def _open(self, listener: ListenerConfig) -> Listener:
         tls = listener.tls
@@ -121,12 +125,16 @@ class MqttServer(ServerVerbs):
     async def stop(self) -> None:
         """Stop listening, say goodbye to every client, commit what is left, and close.
 
-        Takes at most `close_timeout_s` and the time of a commit in flight. Stopping twice is stopping once.
+        Takes at most `close_timeout_s` and the time of a commit in flight. Stopping twice is stopping once. A server
+        that reads its store gives up and does not listen; one that was not started is left as it is.
         """
+        self.stop_wanted = self.started
         if self.running:
             self._stop_soon()
         if self._stop_task is not None:
             await asyncio.shield(self._stop_task)
+        elif self.started:
+            await self._over.wait()
 
     def _stop_soon(self) -> None:
         if self._stop_task is None:

@@ -69,8 +69,8 @@ class MqttServer(ServerVerbs):
         self._accept_at = 0.0
         self._failure: StorageError | None = None
         self._thread: threading.Thread | None = None
+        self._starting_thread = 0
         self._server_thread = 0
-        self._stop_wanted = False
         self._cut_wanted = False
         self._over = threading.Event()
 
@@ -83,10 +83,10 @@ class MqttServer(ServerVerbs):
             OSError: an address cannot be listened on.
             ConfigError: a TLS file cannot be used.
             StorageError: the store cannot be read.
-            RuntimeError: it was started before.
+            RuntimeError: it was started before, or is stopped before it listens (`ServerStoppedError`).
         """
-        if self.running or self.stopping:
-            raise RuntimeError("a server starts once; make another one")
+        self.start_once()
+        self._starting_thread = threading.get_ident()
         store = self.settings.store
         self.restore_broker(None if store is None else self._load(store))
         self.driver = BrokerDriver(self.broker, self, self.now, store, self.settings.on_event)
@@ -97,34 +97,48 @@ class MqttServer(ServerVerbs):
         self._selector.register(self._wake_in, selectors.EVENT_READ)
         self.running = True
         try:
-            for config in self.config.all_listeners():
-                self._listeners.append(open_listener(config))
-            self._set_accepting(True)
+            with self.lock:
+                self.check_wanted()
+                for config in self.config.all_listeners():
+                    self._listeners.append(open_listener(config))
+                self._set_accepting(True)
+                self.driver.tick()
+                if self._background:
+                    self._thread = threading.Thread(target=self._serve, name="mqtt-server", daemon=True)
+                    self._thread.start()
         except BaseException:
             self._stop()
             raise
-        self.driver.tick()
-        if self._background:
-            self._thread = threading.Thread(target=self._serve, name="mqtt-server", daemon=True)
-            self._thread.start()
         return self
 
     def _load(self, store: Storage) -> Snapshot:
         try:
-            return finish_now(load(store, self.settings.on_progress))
+            snapshot = finish_now(load(store, self.reading_store))
+            self.check_wanted()
         except BaseException:
-            finish_now(store.close())
+            try:
+                finish_now(store.close())
+            finally:
+                self._over.set()
             raise
+        return snapshot
 
     def stop(self) -> None:
         """Stop listening, say goodbye to every client, and close; takes at most `close_timeout_s`.
 
-        Stopping twice is stopping once. Called from the thread that serves, it only begins; `run` then ends.
+        Stopping twice is stopping once. Called from the thread that serves, it only begins; `run` then ends. A server
+        that reads its store gives up and does not listen; one that was not started is left as it is.
         """
-        if not self.running:
+        if not self.started:
             return
-        self._stop_wanted = True
-        if not self.served_elsewhere:
+        self.stop_wanted = True
+        if not self.running:
+            if self._starting_thread != threading.get_ident():
+                self._over.wait()
+            return
+        with self.lock:  # a start is done with, or has failed
+            elsewhere = self.served_elsewhere
+        if not elsewhere:
             if not self._server_thread:
                 self._stop()
             return
@@ -201,7 +215,7 @@ class MqttServer(ServerVerbs):
                 if on_ready is not None:
                     on_ready(self)
             except BaseException:
-                self._stop_wanted = True
+                self.stop_wanted = True
                 raise
             finally:
                 self._serve()
@@ -210,7 +224,7 @@ class MqttServer(ServerVerbs):
     def _serve(self) -> None:
         self._server_thread = threading.get_ident()
         try:
-            while not self._stop_wanted:
+            while not self.stop_wanted:
                 self._step(_STEP_MAX_S)
         finally:
             self._stop()
@@ -220,8 +234,8 @@ class MqttServer(ServerVerbs):
     def _signals(self) -> Iterator[None]:
         def on_signal(*_: object) -> None:
             # It comes in the midst of anything this thread does: it leaves word, and looks at nothing.
-            self._cut_wanted = self._stop_wanted
-            self._stop_wanted = True
+            self._cut_wanted = self.stop_wanted
+            self.stop_wanted = True
             with contextlib.suppress(OSError):  # see `wake`, which spares the thread that serves
                 self._wake_out.send(b"x")
 
@@ -254,7 +268,7 @@ class MqttServer(ServerVerbs):
             raise RuntimeError("a thread serves already; make the server with background=False to pump it")
         if self.running:
             self._step(_STEP_MAX_S if timeout is None else timeout)
-            if self._stop_wanted:
+            if self.stop_wanted:
                 self._stop()
         if self._failure is not None:
             raise self._failure
@@ -423,5 +437,5 @@ class MqttServer(ServerVerbs):
         """See `DriverHost`."""
         log.critical("the storage failed, the broker stops: %s", error)
         self._failure = self._ended_by = storage_error(error)
-        self._stop_wanted = True
+        self.stop_wanted = True
         self.wake()

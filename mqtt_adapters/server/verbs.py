@@ -97,6 +97,7 @@ class HostVerbs:
 
     settings: what it was constructed with; config: the greater part of that. broker: the core, to look into
     (`sessions`, `retained`, `counters`). now: the clock of the server. running: from `start` to the end of `stop`.
+    started: it was asked to start, and never will again. stop_wanted: it was asked to stop, be it while it starts.
     """
 
     def __init__(self, settings: ServerSettings) -> None:
@@ -104,6 +105,8 @@ class HostVerbs:
         self.config = settings.config
         self.now = settings.clock
         self.running = False
+        self.started = False
+        self.stop_wanted = False
         self.broker: Broker
         self.driver: BrokerDriver
         self._subscriptions: dict[HostSubscription, None] = {}
@@ -188,6 +191,26 @@ class HostVerbs:
             raise ServerStoppedError("the server was not started: use it in a with block, or call start")
 
     # ------------------------------------------------------------------------------------------- the server's side
+
+    def start_once(self) -> None:
+        """A start begins. Raises RuntimeError when it is not the first."""
+        if self.started:
+            raise RuntimeError("a server starts once; make another one")
+        self.started = True
+
+    def check_wanted(self) -> None:
+        """Give up a start that nobody wants any more. Raises ServerStoppedError."""
+        if self.stop_wanted:
+            raise ServerStoppedError("the server was stopped while it started")
+
+    def reading_store(self, done: int, total: int) -> None:
+        """The progress of reading the store, which a stop ends. Maybe in the store's thread.
+
+        done, total: see `Progress`. Raises ServerStoppedError.
+        """
+        self.check_wanted()
+        if self.settings.on_progress is not None:
+            self.settings.on_progress(done, total)
 
     def restore_broker(self, snapshot: Snapshot | None) -> None:
         """Make the broker, with what its store holds; None without a store."""

@@ -116,7 +116,7 @@ class FaultyServer(MqttServer):
         """Stop; False when the thread that serves has not ended in time."""
         thread = self._thread
         assert thread is not None
-        self._stop_wanted = True
+        self.stop_wanted = True
         super().wake()  # without the lock, which a policy that never answers may keep
         thread.join(max(0.0, timeout_s))
         return not thread.is_alive()

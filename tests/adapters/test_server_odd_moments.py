@@ -21,6 +21,7 @@ from mqtt_adapters.anyio.memory import MemoryStream, memory_pair
 from mqtt_adapters.config import ConfigError, ServerConfig
 from mqtt_adapters.server import listening
 from mqtt_adapters.server.verbs import ServerStoppedError
+from mqtt_adapters.storage.sqlite import SqliteStore
 from mqtt_core.codec import (
     ConnectPacket,
     DisconnectPacket,
@@ -289,6 +290,112 @@ def test_a_server_that_is_stopped_while_it_starts_does_not_listen_afterwards():
         assert (server.running, server.addresses) == (False, [])
 
     asyncio.run(stop_early())
+
+
+class Reading:
+    """A store on disk whose reading goes on when it is told to."""
+
+    def __init__(self, path):
+        self.path = path
+        self.begun = threading.Event()
+        self.go_on = threading.Event()
+        self.options = {"store": SqliteStore(path), "on_progress": self.wait}
+
+    def wait(self, *_):
+        self.begun.set()
+        assert self.go_on.wait(10)
+
+    def is_closed(self):
+        store = SqliteStore(self.path)  # refused while somebody has it open
+        store.open_sync()
+        store.close_sync()
+        return True
+
+
+@asynchronous
+def test_a_server_that_is_stopped_while_it_reads_its_store_never_listens(style, backend, tmp_path):
+    reading = Reading(tmp_path / "store")
+
+    async def stop_early():
+        server = style.MqttServer(CONFIG, **reading.options)
+        stopped = anyio.Event()
+
+        async def start():
+            with pytest.raises(ServerStoppedError, match="while it started"):
+                await server.__aenter__()
+
+        async def stop():
+            await server.stop()
+            stopped.set()
+
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(start)
+                await anyio.to_thread.run_sync(reading.begun.wait, 10)
+                with pytest.raises(RuntimeError, match="starts once"):
+                    await server.__aenter__()
+                tasks.start_soon(stop)
+                await anyio.wait_all_tasks_blocked()
+                assert not stopped.is_set()
+                reading.go_on.set()
+            await server.wait_stopped()
+        assert (server.running, server.addresses) == (False, [])
+
+    anyio.run(stop_early, backend=backend)
+    assert reading.is_closed()
+
+
+def test_a_blocking_server_that_is_stopped_while_it_reads_its_store_never_listens(tmp_path):
+    reading = Reading(tmp_path / "store")
+    server = mqtt_adapters.blocking.MqttServer(CONFIG, **reading.options)
+    raised = []
+
+    def start():
+        with pytest.raises(ServerStoppedError, match="while it started") as told:
+            server.start()
+        raised.append(told)
+
+    threads = [threading.Thread(target=start), threading.Thread(target=server.stop)]
+    threads[0].start()
+    assert reading.begun.wait(10)
+    threads[1].start()
+    while not server.stop_wanted:
+        threading.Event().wait(0.001)
+    reading.go_on.set()
+    for thread in threads:
+        thread.join(10)
+    assert len(raised) == 1
+    assert server.wait_stopped(10)
+    assert (server.running, server.addresses) == (False, [])
+    assert reading.is_closed()
+
+
+@asynchronous
+def test_a_server_that_was_not_started_may_be_stopped_and_started_then(style, backend):
+    async def start():
+        server = style.MqttServer(CONFIG)
+        await server.stop()
+        async with server:
+            assert server.port
+
+    anyio.run(start, backend=backend)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_an_anyio_server_that_another_task_stops_may_be_left_by_a_cancelled_program(backend):
+    async def leave():
+        async with anyio.create_task_group() as tasks:
+            with anyio.CancelScope() as program:
+                async with mqtt_adapters.anyio.MqttServer(CONFIG) as server:
+                    stream = await anyio.connect_tcp("127.0.0.1", server.port)
+                    await stream.send(encode(ConnectPacket("x", keep_alive_s=0), 5))
+                    assert (await stream.receive())[:1] == b"\x20"
+                    tasks.start_soon(server.stop)
+                    tasks.start_soon(stream.aclose)
+                    program.cancel()
+            assert not server.running
+
+    anyio.run(leave, backend=backend)
 
 
 # --------------------------------------------------------------------------------------------------- the anyio server

@@ -218,12 +218,14 @@ def _will(namespace: argparse.Namespace) -> Will | None:
         if namespace.will_payload is not None or namespace.will_qos or namespace.will_retain or properties:
             raise ValueError("a will needs --will-topic")
         return None
-    payload = (namespace.will_payload or "").encode()
+    payload = os.fsencode(namespace.will_payload or "")
     return Will(namespace.will_topic, payload, namespace.will_qos, namespace.will_retain, properties)
 
 
 def _tls(namespace: argparse.Namespace) -> ssl.SSLContext | None:
     files = (namespace.cafile, namespace.capath, namespace.cert, namespace.key)
+    if namespace.key is not None and namespace.cert is None:
+        raise ValueError("--key is the private key of a certificate: give that with --cert")
     encrypted = namespace.url is not None and parse_address(namespace.url).tls
     if not (namespace.tls or namespace.insecure or encrypted or any(files)):
         return None
@@ -262,13 +264,18 @@ async def _ending_on_sigterm(work: Coroutine[object, object, int]) -> int:
     return await work
 
 
-def run_program(program: str, namespace: argparse.Namespace, work: Coroutine[object, object, int]) -> int:
-    """Run a program's coroutine; whatever ends it becomes an exit code and at most one line on stderr."""
+def run_program(
+    program: str, namespace: argparse.Namespace, work: Coroutine[object, object, int], *, terminated: int = 0
+) -> int:
+    """Run a program's coroutine; whatever ends it becomes an exit code and at most one line on stderr.
+
+    terminated: the exit code when SIGTERM ended it.
+    """
     what: object
     try:
         return asyncio.run(_ending_on_sigterm(work))
     except asyncio.CancelledError:
-        return 0
+        return terminated
     except ConnectRefused as error:
         what = f"connection refused: {error.reason_string or reason_name(error.reason_code)}"
         code = error.reason_code

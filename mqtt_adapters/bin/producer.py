@@ -3,7 +3,8 @@
     mqtt-producer -t house/lamp -m on            one message
     tail -f log | mqtt-producer house/log        a message for each line of standard input
 
-Law: when it exits with 0, every message has been acknowledged as its QoS asks. Messages of one topic keep their order.
+Law: when it exits with 0, every message has been acknowledged as its QoS asks; SIGTERM before that is 143, as of a
+program that does nothing about it. Messages of one topic keep their order.
 Lines are published as they come, a bounded number of them at a time; a server that is slow makes the reading of
 standard input slow, and loses nothing.
 """
@@ -39,6 +40,7 @@ from mqtt_core.topic_matcher import check_topic
 PROGRAM: Final = "mqtt-producer"
 STDIN: Final = 0
 READ_BYTES: Final = 65_536
+EXIT_TERMINATED: Final = 128 + 15
 CHUNKS_MAX: Final = 16
 """Chunks of standard input read ahead of what has been published."""
 
@@ -54,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         namespace.properties.of("publish")
     except (MqttError, OSError, ValueError) as error:
         fail(PROGRAM, error)
-    return run_program(PROGRAM, namespace, _produce(client, namespace))
+    return run_program(PROGRAM, namespace, _produce(client, namespace), terminated=EXIT_TERMINATED)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -83,29 +85,38 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 async def _produce(client: Client, namespace: argparse.Namespace) -> int:
-    one = _single_message(namespace)
+    one = _given_message(namespace)
+    if namespace.stdin_file:
+        one = b"".join([chunk async for chunk in _chunks()])
     progress = MessageProgress(PROGRAM, None if namespace.quiet or namespace.debug else sys.stderr)
     try:
         async with client:
             if namespace.debug:
                 debug(client)
             publisher = _Publisher(client, namespace, progress)
-            if one is None:
-                async for line in _lines():
-                    await publisher.publish(line)
-            else:
-                for number in range(namespace.repeat):
-                    if number and namespace.repeat_delay:
-                        await asyncio.sleep(namespace.repeat_delay)
-                    await publisher.publish(one)
-            await publisher.finish()
+            try:
+                await _publish_all(publisher, namespace, one)
+            finally:
+                await publisher.give_up()
     finally:
         progress.finish()
     return 0
 
 
-def _single_message(namespace: argparse.Namespace) -> bytes | None:
-    """The one message to publish, None when it is lines."""
+async def _publish_all(publisher: _Publisher, namespace: argparse.Namespace, one: bytes | None) -> None:
+    if one is None:
+        async for line in _lines():
+            await publisher.publish(line)
+    else:
+        for number in range(namespace.repeat):
+            if number and namespace.repeat_delay:
+                await asyncio.sleep(namespace.repeat_delay)
+            await publisher.publish(one)
+    await publisher.finish()
+
+
+def _given_message(namespace: argparse.Namespace) -> bytes | None:
+    """The one message to publish, None when standard input has to be read."""
     if namespace.message is not None:
         return os.fsencode(namespace.message)
     if namespace.null_message:
@@ -114,7 +125,7 @@ def _single_message(namespace: argparse.Namespace) -> bytes | None:
         return Path(namespace.file).read_bytes()
     if sys.stdin is None:
         raise ValueError("standard input is closed")
-    return sys.stdin.buffer.read() if namespace.stdin_file else None
+    return None
 
 
 class _Publisher:
@@ -147,10 +158,18 @@ class _Publisher:
         if self._under_way:
             await self._wait(asyncio.ALL_COMPLETED)
 
+    async def give_up(self) -> None:
+        """Wait no more for what has not been acknowledged."""
+        for task in self._under_way:
+            task.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+
     async def _wait(self, until: str) -> None:
         done, self._under_way = await asyncio.wait(self._under_way, return_when=until)
-        for task in done:
-            task.result()
+        # Of many that fail together, one is told.
+        for failure in [task.exception() for task in done]:
+            if failure is not None:
+                raise failure
 
 
 async def _lines() -> AsyncIterator[bytes]:
@@ -168,19 +187,25 @@ async def _chunks() -> AsyncIterator[bytes]:
     """What standard input gives, as it comes. A thread reads it, because a file cannot be waited for; it is a daemon
     and reads the descriptor itself, so that it does not keep an interrupted program from ending."""
     loop = asyncio.get_running_loop()
-    queue: asyncio.Queue[bytes | OSError] = asyncio.Queue(CHUNKS_MAX)
+    queue: asyncio.Queue[bytes | OSError] = asyncio.Queue()
+    room = threading.Semaphore(CHUNKS_MAX)
 
     def read() -> None:
         data: bytes | OSError = b"-"
         while data and not isinstance(data, OSError):
+            room.acquire()
             try:
                 data = os.read(STDIN, READ_BYTES)
             except OSError as error:
                 data = error
-            asyncio.run_coroutine_threadsafe(queue.put(data), loop).result()
+            try:
+                loop.call_soon_threadsafe(queue.put_nowait, data)
+            except RuntimeError:  # the loop is closed: the program is about to end
+                return
 
     threading.Thread(target=read, daemon=True).start()
     while data := await queue.get():
+        room.release()
         if isinstance(data, OSError):
             raise data
         yield data

@@ -132,14 +132,14 @@ def test_topic_and_address_may_come_as_a_url(hear, server):
 def test_a_will_is_published_when_the_producer_is_killed(server, hear):
     heard = hear("will")
     said = hear("said")
-    flags = ("--will-topic", "will", "--will-payload", "gone", "--will-qos", "1")
+    flags = ("--will-topic", "will", "--will-payload", os.fsdecode(b"gone\xff"), "--will-qos", "1")
     with start("producer", "-h", "127.0.0.1", "-p", server.port, "said", *flags, stdin=subprocess.PIPE) as process:
         process.stdin.write(b"one line\n")
         process.stdin.flush()
         assert said().payload == b"one line"
         process.kill()
         process.communicate()
-    assert heard().payload == b"gone"
+    assert heard().payload == b"gone\xff"
 
 
 # --------------------------------------------------------------------------------------------------------- consumer
@@ -313,6 +313,7 @@ def test_the_server_hears_a_clean_goodbye():
         ("producer", ["a", "-m", "x", "-V", "4", "-x", "5"], "-x needs protocol version 5"),
         ("producer", ["a", "-m", "x", "--will-payload", "y"], "a will needs --will-topic"),
         ("producer", ["a", "-m", "x", "--cafile", "/none"], "TLS: cannot use /none: No such file or directory"),
+        ("producer", ["a", "-m", "x", "--key", "k"], "--key is the private key of a certificate: *"),
         ("producer", ["a", "-m", "x", "-k", "70000"], "keep_alive_s is 70000, not within 0 to 65535"),
         ("producer", ["a", "-m", "x", "--unix", "/none"], "unix:/none: *"),
     ],

@@ -24,6 +24,8 @@ _ESCAPES: Final = {"\\": "\\", "0": "\0", "a": "\a", "e": "\x1b", "n": "\n", "r"
 _SPECIFIER: Final = re.compile(r"(?P<flags>[0-]*)(?P<width>\d*)(?:\.(?P<most>\d+))?(?P<name>.?)", re.DOTALL)
 _PADDED_WITH_ZEROS: Final = frozenset("AEFlSXx")
 _CUT: Final = frozenset("CIRt")
+_DIGITS_MAX: Final = 5
+"""Of the width of a field."""
 
 Field = Callable[[MessageReceived, int], bytes]
 """A message and the time it came, in nanoseconds, to bytes."""
@@ -87,18 +89,22 @@ def _json(message: MessageReceived, ns: int, *, parse: bool, indent: int | None)
     }
     if told := {name: value for name, value in told.items() if value is not None}:
         found["properties"] = told
-    if parse:
-        try:
-            found["payload"] = json.loads(message.payload)
-        except ValueError:
-            raise ValueError(f"the message on topic {message.topic} is not valid JSON") from None
-    else:
-        try:
-            found["payload"] = message.payload.decode()
-        except UnicodeDecodeError:
-            found["payload-base16"] = message.payload.hex()
     separators = (",", ":") if indent is None else None
-    return json.dumps(found, ensure_ascii=False, separators=separators, indent=indent).encode()
+    try:
+        if parse:
+            found["payload"] = json.loads(message.payload)
+        else:
+            found.update(_payload(message.payload))
+        return json.dumps(found, ensure_ascii=False, allow_nan=False, separators=separators, indent=indent).encode()
+    except (ValueError, RecursionError):  # nothing but the payload can be wrong
+        raise ValueError(f"the message on topic {message.topic} is not valid JSON") from None
+
+
+def _payload(payload: bytes) -> dict[str, str]:
+    try:
+        return {"payload": payload.decode()}
+    except UnicodeDecodeError:
+        return {"payload-base16": payload.hex()}
 
 
 class MessageFormat:
@@ -154,6 +160,8 @@ class MessageFormat:
         name = match["name"]
         if name not in self._fields:
             raise ValueError(f"the format has no sequence '%{match[0]}'")
+        if max(len(match["width"]), len(match["most"] or "")) > _DIGITS_MAX:
+            raise ValueError(f"a field of the format is at most {'9' * _DIGITS_MAX} characters wide")
         field = self._fields[name]
         width, most = int(match["width"] or 0), int(match["most"]) if match["most"] and name in _CUT else None
         left = "-" in match["flags"]

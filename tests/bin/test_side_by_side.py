@@ -213,3 +213,18 @@ def test_pretty_json_takes_several_lines():
         assert b"\n" not in plain
         assert pretty.count(b"\n") >= 6
         assert json.loads(plain) == json.loads(pretty)
+
+
+@pytest.mark.parametrize("pretty", [False, True])
+@pytest.mark.parametrize("payload", [b"[" * 100_000, b"NaN", b"1e999", b'"\\ud800"', b"{"])
+def test_what_json_cannot_say_is_an_error_of_that_message(payload, pretty):
+    form = MessageFormat("%J", pretty=pretty)
+    with pytest.raises(ValueError, match=r"^the message on topic t is not valid JSON$"):
+        form.write(MessageReceived("t", payload), 0)
+    assert b"payload" in form.write(MessageReceived("t", b"[1.5]"), 0)
+
+
+def test_the_width_of_a_field_is_bounded():
+    assert len(MessageFormat("%99999p").write(MessageReceived("t", b"x"), 0)) == 99999
+    with pytest.raises(ValueError, match=r"^a field of the format is at most 99999 characters wide$"):
+        MessageFormat("%100000p")

@@ -52,8 +52,8 @@ class Sending:
     """Takes messages from the host, sends them, and says when they are over.
 
     queue: messages that wait for a connection or for quota, without a packet identifier; queue_bytes of topic and
-    payload, queued_qos0 of them of QoS 0. topics: checked topics and their bytes. pubrec_codes: reason codes of PUBRECs
-    other than 0x00, until PUBCOMP.
+    payload, queued_qos0 of them of QoS 0. topics: checked topics and their bytes. pubrec_codes: what PUBCOMP will
+    complete messages with, where it is not 0x00.
     """
 
     __slots__ = ("pubrec_codes", "queue", "queue_bytes", "queued_qos0", "state", "topics")
@@ -153,15 +153,7 @@ class Sending:
     # -- frames ------------------------------------------------------------------------------------------------------
 
     def _send(
-        self,
-        link: Link,
-        name: bytes,
-        payload: bytes,
-        qos: int,
-        retain: bool,
-        dup: bool,
-        packet_id: int,
-        section: bytes,
+        self, link: Link, name: bytes, payload: bytes, qos: int, retain: bool, dup: bool, packet_id: int, section: bytes
     ) -> None:
         """Write a PUBLISH frame into the outbox, with a topic alias if the server takes them."""
         state = self.state
@@ -178,14 +170,7 @@ class Sending:
 
     @staticmethod
     def _aliased(
-        link: Link,
-        name: bytes,
-        payload: bytes,
-        qos: int,
-        retain: bool,
-        dup: bool,
-        packet_id: int,
-        section: bytes,
+        link: Link, name: bytes, payload: bytes, qos: int, retain: bool, dup: bool, packet_id: int, section: bytes
     ) -> bytes:
         """A PUBLISH frame that uses or sets an alias (5.0 section 3.3.2.3.4); the least recently used makes room."""
         if _size(name, payload, qos, section) + _ALIAS_MAX > link.packet_size_max:
@@ -339,10 +324,16 @@ class Sending:
         if entry is ABSENT:
             state.send_packet(PubrelPacket(packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND if state.version5 else 0))
             return
+        self._release(packet_id, entry, packet.reason_code)
+
+    def _release(self, packet_id: int, entry: object, reason_code: int) -> None:
+        """Send PUBREL; PUBCOMP will complete the message with this reason code."""
+        state = self.state
+        session = state.session
         if isinstance(entry, Outgoing) and state.durable:
             session.barrier = state.journal.release(session.client_id, entry.message.sequence)
-        if packet.reason_code:
-            self.pubrec_codes[packet_id] = packet.reason_code
+        if reason_code:
+            self.pubrec_codes[packet_id] = reason_code
         # [MQTT-4.3.3-4 v5] [MQTT-4.6.0-4] [MQTT-2.2.1-5 v5] [MQTT-4.3.3-1 v3.1.1]
         state.send(PUBREL_FRAMES[packet_id], session.barrier)
 
@@ -384,6 +375,10 @@ class Sending:
         try:
             self._check_allowed(link, entry.qos, entry.retain, _size(name, message.payload, entry.qos, section))
         except LocalProtocolError as refusal:
+            if entry.qos == 2:
+                # The server may have it: until the release another message under its identifier would be lost there.
+                self._release(packet_id, state.session.outgoing.on_pubrec(packet_id), refusal.reason_code)
+                return
             state.session.outgoing.forget(packet_id)
             self._give_up(entry, refusal.reason_code, refusal.reason)
             return
@@ -407,7 +402,7 @@ class Sending:
             else:
                 assert isinstance(entry, Released)  # requests were taken back when their connection ended
                 flow.forget(packet_id)
-                self.finished(entry, 0, NO_PROPERTIES)
+                self.finished(entry, self.pubrec_codes.pop(packet_id, 0), NO_PROPERTIES)
                 completed += 1
         flow.resend = None
         self.pubrec_codes.clear()

@@ -423,6 +423,28 @@ def test_a_resend_that_became_too_large_is_given_up():
     assert wire.sent() == []
 
 
+def test_a_qos2_resend_that_became_too_large_is_released_so_that_its_identifier_means_no_other_message():
+    wire = opened(session_expiry_s=9)
+    token = wire.publish("t", b"x" * 100, qos=2)
+    wire.lose()  # the server may have it: another PUBLISH under its identifier would be a repetition there
+    assert wire.open(present=True, maximum_packet_size=50)[1:] == []
+    assert wire.sent() == [PubrelPacket(1)]
+    wire.lose()
+    wire.open(present=True)
+    assert wire.sent() == [PubrelPacket(1)]
+    wire.receive(PubcompPacket(1, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND))
+    assert wire.events() == [PublishCompleted(token, ReasonCode.PACKET_TOO_LARGE)]
+    assert wire.client.unacknowledged == 0
+
+
+def test_a_release_whose_session_is_lost_ends_with_its_reason_code():
+    wire = opened(session_expiry_s=9)
+    token = wire.publish("t", qos=2)
+    wire.receive(PubrecPacket(1, ReasonCode.NO_MATCHING_SUBSCRIBERS))
+    wire.lose()
+    assert wire.open()[1] == PublishCompleted(token, ReasonCode.NO_MATCHING_SUBSCRIBERS)
+
+
 @pytest.mark.spec("MQTT-3.2.2-5", "MQTT-4.1.0-1", version="5.0")
 @pytest.mark.spec("MQTT-3.1.2-6", "MQTT-4.1.0-1", "MQTT-4.1.0-2", version="3.1.1")
 @both_versions

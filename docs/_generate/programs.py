@@ -27,6 +27,7 @@ line on stderr and exit code 1; an unknown option names the nearest known one.
 | 27 | `mqtt-consumer -W`: the time is over |
 | other | the CONNACK code with which the server refused the connection |
 | 130 | interrupted |
+| 143 | `mqtt-producer` ended by SIGTERM before every message was acknowledged |
 """
 
 PROGRAMS: tuple[tuple[str, Callable[[Sequence[str]], int], str], ...] = (

@@ -85,15 +85,24 @@ class ServerLink(Link):
                 self._send(layer.data_to_send())
             if data:
                 driver.receive(self, data)
-            if layer is not None and layer.closing and not self.finished:
-                driver.receive_eof(self)
             driver.tick()
+            if layer is not None and layer.closing and not self.finished:
+                await self._say_last_words()
+                driver.receive_eof(self)
+                driver.tick()
         self._peer_done = True
         if self.finished:
             self._scope.cancel()
         else:
             driver.end_of_input(self)
             driver.tick()
+
+    async def _say_last_words(self) -> None:
+        """Let the WebSocket say why it ends: what follows cuts the connection."""
+        with anyio.move_on_after(self._server.config.close_timeout_s):
+            while self._out or self._sending:
+                self._may_read = anyio.Event()
+                await self._may_read.wait()
 
     async def _write(self) -> None:
         driver = self._server.driver

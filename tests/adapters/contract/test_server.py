@@ -240,6 +240,35 @@ def test_a_peer_that_breaks_the_rules_hurts_nobody_else(style, tcp):
         good.subscribe("a")
 
 
+@pytest.mark.parametrize("transport", ["ws", "wss"])
+@styles
+def test_a_websocket_that_ends_says_why(style, transport, certificates):
+    with running(style, transport, certificates) as run:
+        with Peer(run.server, transport, certificates) as peer:
+            peer.connect("x")
+            peer._web.send_text(b"text")
+            peer._flush()
+            assert peer.read() is None
+            assert peer._web.close_rcvd.code == 1003
+        with Peer(run.server, transport, certificates) as peer:
+            peer.connect("x")
+            peer._web.send_close(1000)
+            peer._flush()
+            assert peer.read() is None
+            assert peer._web.close_rcvd.code == 1000
+
+
+@styles
+def test_who_asks_for_no_websocket_gets_an_http_error(style, certificates):
+    with (
+        running(style, "ws", certificates) as run,
+        socket.create_connection(("127.0.0.1", run.server.port), timeout=20) as sock,
+    ):
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        with sock.makefile("rb") as answer:
+            assert answer.read().startswith(b"HTTP/1.1 426 ")
+
+
 @styles
 def test_who_says_nothing_is_closed_in_time(style, tcp):
     with tcp(style, connect_timeout_s=0.05) as run, tcp.peer(run) as silent:

@@ -134,6 +134,8 @@ class Sending:
     def _outgoing(
         self, topic: str, payload: bytes, qos: int, retain: bool, properties: Properties, now: float
     ) -> Outgoing:
+        if not isinstance(qos, int):
+            raise TypeError(f"QoS is 0, 1 or 2, not {qos}")
         interval = properties.message_expiry_interval if properties is not NO_PROPERTIES else None
         expires_at = 0.0 if interval is None else now + interval
         token = self.state.next_token()

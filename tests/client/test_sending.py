@@ -221,6 +221,18 @@ def test_what_is_no_publish_is_refused():
     assert wire.raw() == old.raw() == b""
 
 
+@pytest.mark.parametrize("qos", [1.0, 1.5])
+def test_a_qos_that_is_no_whole_number_is_refused_before_anything_has_changed(qos):
+    wire = opened()
+    for _ in range(2):
+        with pytest.raises(TypeError, match="QoS is 0, 1 or 2, not 1"):
+            wire.publish("t", qos=qos)
+        assert wire.client.unacknowledged == 0
+        wire.lose()
+    wire.open()
+    assert wire.sent() == []
+
+
 @pytest.mark.parametrize("payload", ["text", 5, [1, 2], None, True], ids=repr)
 def test_a_payload_that_is_not_bytes_is_refused_and_not_taken_for_a_number_of_zeros(payload):
     wire = Wire()

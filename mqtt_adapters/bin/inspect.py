@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mqtt_adapters.bin.arguments import Parser, fail
-from mqtt_adapters.storage.sqlite_file import SCHEMA_VERSION, read_store
+from mqtt_adapters.storage.sqlite_read import SCHEMA_VERSION, read_store
 from mqtt_core.codec.error import StorageError
 from mqtt_core.persistence.record import decode_session
 from mqtt_core.persistence.recovery import Replay, StoredClient

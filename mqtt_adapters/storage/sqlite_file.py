@@ -12,6 +12,7 @@ Laws:
 A file
   that is damaged, foreign, newer or in use gives one `StorageError` and stays as it was.
 - After a failed write the object is finished: it raises the first error again and never writes more.
+- A commit into files that are not where they were opened is a failed write: nobody would find it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from mqtt_adapters.storage.sqlite_read import (
+    APPLICATION_ID,
+    MIGRATIONS,
+    PAGE_BYTES,
+    PART_BITS,
+    SCHEMA_VERSION,
+    read_segment,
+    read_segments,
+    read_store,
+    schema_version,
+    stored_bytes,
+    write_ahead_log,
+)
 from mqtt_core.codec.error import StorageError
 from mqtt_core.persistence.journal import Batch
 from mqtt_core.persistence.recovery import Replay
@@ -35,35 +49,22 @@ from mqtt_core.persistence.storage import Progress
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "SYNCHRONOUS", "SqliteFile", "read_store"]
-
-APPLICATION_ID: Final = 0x4D515453
-"""In the header of every store, so that `file` and other programs can tell it from other databases."""
-
-MIGRATIONS: Final = ("CREATE TABLE segment (place INTEGER PRIMARY KEY, checksum INTEGER NOT NULL, data BLOB NOT NULL)",)
-"""Statement i takes the schema from version i to i + 1; a new file is an empty one brought up to date."""
-
-SCHEMA_VERSION: Final = len(MIGRATIONS)
+__all__ = ["SYNCHRONOUS", "SqliteFile"]
 
 SYNCHRONOUS: Final = {"strict": "FULL", "process": "NORMAL"}
 """Durability level -> SQLite's: survives a power cut, or the end of the process only."""
 
-PAGE_BYTES: Final = 4096
 _WAL_BYTES: Final = 8 * 1024 * 1024
 _CACHE_KIB: Final = 16 * 1024
-_PART_BITS: Final = 8
 _PART_BYTES: Final = 256 * 1024 * 1024
-"""SQLite's blobs end at 1 GB: a longer segment is several rows, place = number << 8 | part."""
-
 _MOVE_FACTOR: Final = 4
 _MOVE_LEAST: Final = 64 * 1024
 _TIDY_BYTES: Final = 1024 * 1024
 """Bytes of old segments that one slice of `tidy` goes through, and of free space it gives back."""
 
 _FREE_BYTES: Final = 4 * 1024 * 1024
-_READ_PROGRESS: Final = 64
-_HEADER_BYTES: Final = 100
-_MAGIC: Final = b"SQLite format 3\x00"
+_IN_USE: Final[set[tuple[int, int]]] = set()
+"""(device, inode) of the stores that this process has open."""
 
 
 class SqliteFile:
@@ -84,6 +85,8 @@ class SqliteFile:
         self._first = 0
         self._free = 0
         self._lock = -1
+        self._identity = (0, 0)
+        self._places: list[tuple[Path, os.stat_result]] = []
         self._connection: sqlite3.Connection | None = None
         self._failure = ""
 
@@ -113,6 +116,8 @@ class SqliteFile:
             self._index.restore(replay)
             self._stamp = replay.stamp
             self._connection = self._connect()
+            path = self.path.resolve()
+            self._places = [(place, place.stat()) for place in (path, write_ahead_log(path))]
             self.replay = replay
         except sqlite3.Error as error:
             self.close()
@@ -135,6 +140,8 @@ class SqliteFile:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
+        _IN_USE.discard(self._identity)
+        self._identity = (0, 0)
 
     def _lock_file(self) -> None:
         """Hold the file open and locked for as long as this object uses it; the lock ends with the process."""
@@ -143,6 +150,10 @@ class SqliteFile:
                 self._create()
         else:
             while True:
+                # Closing a file gives up every lock that the process has on it, SQLite's too: do not even open it.
+                with contextlib.suppress(FileNotFoundError):
+                    if _identity(self.path.stat()) in _IN_USE:
+                        raise StorageError("this process uses the store already")
                 self._lock = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 try:
                     fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -156,12 +167,17 @@ class SqliteFile:
                         break
                     self._create()
                 os.close(self._lock)
-        if _schema_version(self.path) < SCHEMA_VERSION:
+            self._identity = _identity(opened)
+            _IN_USE.add(self._identity)
+        if schema_version(self.path) < SCHEMA_VERSION:
             _migrate(self.path)
 
     def _create(self) -> None:
         """Make an empty store beside the path and move it there, so that a file is a store or empty, never a torso."""
         path = self.path.resolve()  # a link stays one: the store is made where it leads
+        wal = write_ahead_log(path)
+        if wal.exists() and wal.stat().st_size:
+            raise StorageError(f"the store is missing, but {wal.name} is here: put the store back, or remove that too")
         new = path.with_name(f"{path.name}.new-{os.getpid()}")
         new.unlink(missing_ok=True)
         os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
@@ -221,7 +237,7 @@ class SqliteFile:
         def work(connection: sqlite3.Connection) -> None:
             self._stamp = max(self._stamp, batch.stamp)
             self._move(connection, max(_MOVE_FACTOR * len(batch.data), _MOVE_LEAST))
-            size = _stored_bytes(len(batch.data))
+            size = stored_bytes(len(batch.data))
             self._insert(connection, self._index.add(batch, size), batch.data)
             self._drop(connection)
 
@@ -264,8 +280,18 @@ class SqliteFile:
             connection.execute("BEGIN IMMEDIATE")
             work(connection)
             connection.execute("COMMIT")
+            self._check_places()
 
         self._guard(transaction)
+
+    def _check_places(self) -> None:
+        for path, opened in self._places:
+            try:
+                found = os.path.samestat(path.stat(), opened)
+            except FileNotFoundError:
+                found = False
+            if not found:
+                raise StorageError(f"{path.name} was moved, deleted or replaced while in use")
 
     def _guard(self, work: Callable[[sqlite3.Connection], None]) -> None:
         """Do something that writes, unless that has failed before; a transaction that fails is never finished."""
@@ -285,11 +311,11 @@ class SqliteFile:
         numbers = self._index.to_move(budget)
         if not numbers:
             return
-        datas = [_read_one(connection, number) for number in numbers]
+        datas = [read_segment(connection, number) for number in numbers]
         data = self._index.move(numbers, datas, self._stamp)
         if data:
             number = self._index.next_number - 1
-            self._index.set_size(number, _stored_bytes(len(data)))
+            self._index.set_size(number, stored_bytes(len(data)))
             self._insert(connection, number, data)
 
     def _insert(self, connection: sqlite3.Connection, number: int, data: bytes) -> None:
@@ -297,7 +323,7 @@ class SqliteFile:
         for part, start in enumerate(range(0, len(data), _PART_BYTES)):
             piece = data if len(data) <= _PART_BYTES else data[start : start + _PART_BYTES]
             connection.execute(
-                "INSERT INTO segment VALUES (?, ?, ?)", (number << _PART_BITS | part, zlib.crc32(piece), piece)
+                "INSERT INTO segment VALUES (?, ?, ?)", (number << PART_BITS | part, zlib.crc32(piece), piece)
             )
 
     def _drop(self, connection: sqlite3.Connection) -> None:
@@ -306,100 +332,11 @@ class SqliteFile:
         if first > self._first:
             self._first = first
             self._free += before - self._index.log_bytes
-            connection.execute("DELETE FROM segment WHERE place < ?", (first << _PART_BITS,))
+            connection.execute("DELETE FROM segment WHERE place < ?", (first << PART_BITS,))
 
 
-def read_store(
-    path: Path, feed: Callable[[int, bytes], None], progress: Progress | None = None
-) -> list[tuple[int, int]]:
-    """Read a store without changing it, also while another process writes to it; see `read_segments`.
-
-    Raises StorageError if it is damaged, foreign, newer or older than this program, OSError if there is none.
-    """
-    path = path.resolve()  # SQLite's other files lie beside the file, not beside a link to it
-    if _schema_version(path) < SCHEMA_VERSION:
-        raise StorageError("the store has an older schema; a broker that opens it brings it up to date")
-    # A file without write-ahead log is closed and does not change: reading it then leaves nothing behind.
-    mode = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
-    try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, isolation_level=None)
-        try:
-            return read_segments(connection, feed, progress)
-        finally:
-            connection.close()
-    except sqlite3.Error as error:
-        raise StorageError(f"the file cannot be read: {error}") from error
-
-
-def read_segments(
-    connection: sqlite3.Connection, feed: Callable[[int, bytes], None], progress: Progress | None = None
-) -> list[tuple[int, int]]:
-    """Give every segment to `feed(number, data)`, oldest first; returns (number, bytes it takes) of each.
-
-    Raises StorageError if one is missing or not as it was written, sqlite3.Error if the database is broken.
-    """
-    connection.execute("BEGIN")
-    (total,) = connection.execute("SELECT count(*) FROM segment").fetchone()
-    found: list[tuple[int, int]] = []
-    pieces: list[bytes] = []
-    number = -1
-
-    def finish() -> None:
-        if pieces:
-            data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            feed(number, data)
-            found.append((number, _stored_bytes(len(data))))
-
-    for done, (place, checksum, piece) in enumerate(connection.execute("SELECT * FROM segment ORDER BY place")):
-        if progress is not None and done % _READ_PROGRESS == 0:
-            progress(done, total)
-        if type(piece) is not bytes or zlib.crc32(piece) != checksum:
-            raise StorageError(f"the file is damaged: segment {place >> _PART_BITS} has a wrong checksum")
-        if place >> _PART_BITS != number:
-            finish()
-            if number >= 0 and place >> _PART_BITS != number + 1:
-                raise StorageError(f"the file is damaged: segment {number + 1} is missing")
-            number = place >> _PART_BITS
-            pieces = []
-        pieces.append(piece)
-    finish()
-    if progress is not None:
-        progress(total, total)
-    connection.execute("COMMIT")
-    return found
-
-
-def _read_one(connection: sqlite3.Connection, number: int) -> bytes:
-    rows = connection.execute(
-        "SELECT data FROM segment WHERE place >= ? AND place < ? ORDER BY place",
-        (number << _PART_BITS, number + 1 << _PART_BITS),
-    ).fetchall()
-    if not rows:
-        raise StorageError(f"segment {number} is missing")
-    return rows[0][0] if len(rows) == 1 else b"".join(row[0] for row in rows)
-
-
-def _stored_bytes(length: int) -> int:
-    """Bytes of the file that a blob of this length takes: long ones have pages of their own."""
-    if length < PAGE_BYTES // 4:
-        return length + 64
-    return (length + 64 + PAGE_BYTES - 1) // PAGE_BYTES * PAGE_BYTES
-
-
-def _schema_version(path: Path) -> int:
-    """The schema version of a file that is one of ours (the fields are those of SQLite's file format, section 1.3)."""
-    with path.open("rb") as file:
-        header = file.read(_HEADER_BYTES)
-    if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
-        raise StorageError("this is not a store: the file is no SQLite database")
-    if int.from_bytes(header[68:72]) != APPLICATION_ID:
-        raise StorageError("this is not a store: the database belongs to another program")
-    version = int.from_bytes(header[60:64])
-    if version > SCHEMA_VERSION:
-        raise StorageError(
-            f"the store has schema version {version}, made by a newer program; this one knows {SCHEMA_VERSION}"
-        )
-    return version
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def _migrate(path: Path) -> None:

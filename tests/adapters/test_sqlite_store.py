@@ -12,13 +12,14 @@ import subprocess
 import sys
 import textwrap
 import threading
+import zlib
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from mqtt_adapters.bin.inspect import survey
-from mqtt_adapters.storage import SqliteStore, sqlite, sqlite_file
+from mqtt_adapters.storage import SqliteStore, sqlite, sqlite_file, sqlite_read
 from mqtt_core.codec.error import StorageError
 from mqtt_core.persistence import Journal, load
 from mqtt_core.session.message import Message
@@ -196,11 +197,11 @@ def test_a_store_of_a_newer_program_is_left_alone(tmp_path):
 def test_a_store_of_an_older_schema_is_brought_up_to_date(tmp_path):
     path = tmp_path / "s.db"
     connection = sqlite3.connect(path)
-    connection.execute(f"PRAGMA application_id = {sqlite_file.APPLICATION_ID}")
+    connection.execute(f"PRAGMA application_id = {sqlite_read.APPLICATION_ID}")
     connection.commit()
     connection.close()
     filled(path, batches=1)
-    assert int.from_bytes(path.read_bytes()[60:64]) == sqlite_file.SCHEMA_VERSION
+    assert int.from_bytes(path.read_bytes()[60:64]) == sqlite_read.SCHEMA_VERSION
 
 
 def test_every_flipped_byte_of_the_data_is_noticed_and_nothing_changes(tmp_path):
@@ -254,9 +255,7 @@ def test_a_record_of_a_newer_format_is_refused(tmp_path):
     connection = sqlite3.connect(path)
     (place, data) = connection.execute("SELECT max(place), data FROM segment").fetchone()
     data = b"\x07" + data[1:]
-    connection.execute(
-        "UPDATE segment SET data = ?, checksum = ? WHERE place = ?", (data, sqlite_file.zlib.crc32(data), place)
-    )
+    connection.execute("UPDATE segment SET data = ?, checksum = ? WHERE place = ?", (data, zlib.crc32(data), place))
     connection.commit()
     connection.close()
     assert "format 7" in refusal(path)
@@ -297,13 +296,91 @@ def test_a_store_in_use_is_refused_and_freed_by_close(tmp_path):
     path = tmp_path / "s.db"
     first = SqliteStore(path)
     first.open_sync()
-    assert "another process" in refusal(path)
+    assert "this process" in refusal(path)
     first.close_sync()
     second = SqliteStore(path)
     second.open_sync()
     second.open_sync()
     second.close_sync()
     second.close_sync()
+
+
+def retain(store, journal, sequence):
+    """Commit one retained message on a topic of its own."""
+    journal.store_retained(f"topic/{sequence}", Message(f"topic/{sequence}", b"x", sequence=sequence))
+    batch = journal.take_batch()
+    journal.mark_committed(batch.number)
+    store.apply_sync(batch)
+
+
+LOOK = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT count(*) FROM segment'); c.close()"
+
+
+def test_a_refused_second_opening_leaves_the_first_its_locks(tmp_path):
+    """Without them the next program that looks into the file takes the write-ahead log away when it leaves."""
+    path = tmp_path / "s.db"
+    store = SqliteStore(path)
+    store.open_sync()
+    journal = Journal()
+    retain(store, journal, 1)
+    refusal(path)
+    subprocess.run([sys.executable, "-c", LOOK, path], check=True)
+    retain(store, journal, 2)
+    shutil.copytree(tmp_path, tmp_path / "killed")
+    store.close_sync()
+    assert len(asyncio.run(load(SqliteStore(tmp_path / "killed" / "s.db"))).retained) == 2
+
+
+@pytest.mark.parametrize("gone", [("s.db-wal",), ("s.db",), ("s.db", "s.db-wal", "s.db-shm")])
+@pytest.mark.parametrize("deleted", [True, False])
+def test_nothing_is_committed_into_files_that_are_not_in_their_place_any_more(tmp_path, gone, deleted):
+    store = SqliteStore(tmp_path / "s.db")
+    store.open_sync()
+    journal = Journal()
+    retain(store, journal, 1)
+    (tmp_path / "elsewhere").mkdir()
+    for name in gone:
+        if deleted:
+            (tmp_path / name).unlink()
+        else:
+            (tmp_path / name).rename(tmp_path / "elsewhere" / name)
+    with pytest.raises(StorageError, match=f"{gone[0]} was moved, deleted or replaced while in use"):
+        retain(store, journal, 2)
+    store.close_sync()
+
+
+def test_a_store_moved_away_in_use_has_all_that_was_committed(tmp_path):
+    (tmp_path / "here").mkdir()
+    store = SqliteStore(tmp_path / "here" / "s.db")
+    store.open_sync()
+    journal = Journal()
+    retain(store, journal, 1)
+    (tmp_path / "here").rename(tmp_path / "there")
+    with pytest.raises(StorageError, match="moved"):
+        retain(store, journal, 2)
+    store.close_sync()
+    assert "topic/1" in asyncio.run(load(SqliteStore(tmp_path / "there" / "s.db"))).retained
+
+
+@pytest.mark.parametrize("emptied", [True, False])
+def test_no_store_is_made_beside_the_write_ahead_log_of_one_that_is_missing(tmp_path, emptied):
+    """What was acknowledged may be in that log alone, which a new store would throw away."""
+    path = tmp_path / "s.db"
+    store = SqliteStore(path)
+    store.open_sync()
+    retain(store, Journal(), 1)
+    (tmp_path / "killed").mkdir()
+    log = shutil.copy(tmp_path / "s.db-wal", tmp_path / "killed")
+    whole = shutil.copy(path, tmp_path / "killed" / "elsewhere")
+    store.close_sync()
+    path = tmp_path / "killed" / "s.db"
+    if emptied:
+        path.touch()
+    before = Path(log).read_bytes()
+    assert "the store is missing, but s.db-wal is here" in refusal(path)
+    assert Path(log).read_bytes() == before
+    Path(whole).rename(path)
+    assert "topic/1" in asyncio.run(load(SqliteStore(path))).retained
 
 
 CHILD = """
@@ -582,4 +659,4 @@ def test_a_link_to_a_store_stays_a_link_and_is_read_with_what_is_not_in_the_file
     store.close_sync()
     assert link.is_symlink()
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["store.db"]
-    assert sqlite_file.read_store(tmp_path / "disk" / "there.db", lambda *_: None)
+    assert sqlite_read.read_store(tmp_path / "disk" / "there.db", lambda *_: None)

@@ -46,20 +46,22 @@ def _restore_session(state: BrokerState, stored: SessionSnapshot) -> None:
     if session.will is not None:
         session.will_at = session.disconnected_at + min(session.will.delay_s, session.expiry_s)
     state.registry.sessions[session.client_id] = session
+    replays = dict(record.replays)
     for item in record.subscriptions:
         group, inner = split_share(item.filter)
-        state.router.subscribe(
-            Subscription(
-                session,
-                item.filter,
-                item.qos,
-                item.no_local,
-                item.retain_as_published,
-                item.retain_handling,
-                item.subscription_id,
-                f"{group}/{inner}" if group else "",
-            )
+        subscription = Subscription(
+            session,
+            item.filter,
+            item.qos,
+            item.no_local,
+            item.retain_as_published,
+            item.retain_handling,
+            item.subscription_id,
+            f"{group}/{inner}" if group else "",
         )
+        state.router.subscribe(subscription)
+        if item.filter in replays:
+            session.replay(subscription, replays[item.filter])
     for entry in stored.inflight:
         session.inflight[entry.packet_id] = _outgoing(entry)
     for packet_id, sequence in stored.released:

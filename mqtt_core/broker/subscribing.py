@@ -67,6 +67,8 @@ def handle_subscribe(handler: ClientHandler, packet: SubscribePacket, now: float
                 drain(state.sender, session, now)  # the same filter again: each asks for what is retained
             state.router.replay(subscription)
         drain(state.sender, session, now)
+        if session.stored and session.replays is not None:
+            session.barrier = state.journal.store_session(session)  # retained messages are still to come
 
 
 def handle_unsubscribe(handler: ClientHandler, packet: UnsubscribePacket) -> None:

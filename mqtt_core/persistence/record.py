@@ -34,9 +34,13 @@ __all__ = [
 # A message: qos and retain, deadline, length of topic, length of publisher; then topic, publisher, properties, payload.
 _MESSAGE: Final = struct.Struct("<BdHI")
 _TEXT: Final = struct.Struct("<I")
-_SESSION: Final = struct.Struct("<BIddBI")  # version, expiry, connected at, disconnected at, has will, subscriptions
+_COUNT: Final = struct.Struct("<I")
+_SEQUENCE: Final = struct.Struct("<Q")
+_SESSION: Final = struct.Struct("<BIddBI")  # version, expiry, connected at, disconnected at, flags, subscriptions
 _SUBSCRIPTION: Final = struct.Struct("<BI")  # options, subscription identifier
 _WILL: Final = struct.Struct("<BII")  # qos and retain, delay, length of payload
+_HAS_WILL: Final = 0x01
+_HAS_REPLAYS: Final = 0x02
 _RETAIN: Final = 0x04
 _NO_LOCAL: Final = 0x04
 _RETAIN_AS_PUBLISHED: Final = 0x08
@@ -126,7 +130,7 @@ def encode_session(record: SessionRecord) -> bytes:
             record.expiry_s,
             record.connected_at,
             record.disconnected_at,
-            0 if will is None else 1,
+            (0 if will is None else _HAS_WILL) | (_HAS_REPLAYS if record.replays else 0),
             len(record.subscriptions),
         ),
         _text(record.identity),
@@ -142,6 +146,10 @@ def encode_session(record: SessionRecord) -> bytes:
         parts.append(_text(will.publisher))
         parts.append(encode_properties(will.properties, WILL))
         parts.append(will.payload)
+    if record.replays:
+        parts.append(_COUNT.pack(len(record.replays)))
+        for topic_filter, since in record.replays:
+            parts += (_text(topic_filter), _SEQUENCE.pack(since))
     return b"".join(parts)
 
 
@@ -157,7 +165,7 @@ def _encode_subscription(subscription: SubscriptionRecord) -> bytes:
 def decode_session(body: bytes, client_id: str) -> SessionRecord:
     """The session of a body that `encode_session` made."""
     try:
-        version, expiry_s, connected_at, disconnected_at, has_will, count = _SESSION.unpack_from(body)
+        version, expiry_s, connected_at, disconnected_at, flags, count = _SESSION.unpack_from(body)
         identity, position = _read_text(body, _SESSION.size)
         subscriptions: list[SubscriptionRecord] = []
         for _ in range(count):
@@ -174,11 +182,30 @@ def decode_session(body: bytes, client_id: str) -> SessionRecord:
                 )
             )
         will = None
-        if has_will:
+        if flags & _HAS_WILL:
             will, position = _read_will(body, position)
+        replays: list[tuple[str, int]] = []
+        if flags & _HAS_REPLAYS:
+            (count,) = _COUNT.unpack_from(body, position)
+            position += _COUNT.size
+            for _ in range(count):
+                topic_filter, position = _read_text(body, position)
+                (since,) = _SEQUENCE.unpack_from(body, position)
+                position += _SEQUENCE.size
+                replays.append((topic_filter, since))
         if position != len(body):
             raise StorageError("it is longer than its fields")
-        return SessionRecord(client_id, identity, version, expiry_s, will, subscriptions, connected_at, disconnected_at)
+        return SessionRecord(
+            client_id,
+            identity,
+            version,
+            expiry_s,
+            will,
+            subscriptions,
+            connected_at,
+            disconnected_at,
+            tuple(replays),
+        )
     except (struct.error, IndexError, ValueError, MqttError) as error:
         raise StorageError(f"session {client_id!r} of the log cannot be read: {error}") from error
 

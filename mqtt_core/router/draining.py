@@ -3,7 +3,8 @@
 Laws. The order is: what a resumed connection has to see again, then the queue, then retained messages. PUBREL waits for
 nobody. One input moves at most SLICE_MAX messages; a session with more to send is put on `sender.unfinished` and the
 broker comes back to it at once. Retained replays do not count against the queue limit: they are walked with a
-cursor, and a newer live message on a topic cancels its pending replay.
+cursor, and a newer live message on a topic cancels its pending replay. That there is one is stored with the session,
+how far it got is not: after a crash it begins anew.
 """
 
 from __future__ import annotations
@@ -196,6 +197,8 @@ def _replay(sender: Sender, session: Session, cursor: ReplayCursor, limit: int, 
     sender.end_fan_out()
     if cursor.walked and not cursor.found:
         session.end_replay(subscription.filter)
+        if session.stored:
+            session.barrier = sender.journal.store_session(session)
     return used
 
 

@@ -110,7 +110,9 @@ class SessionRecord(Value):
     identity: who created it. version: 4 or 5, of the last connection. expiry_s: 0xFFFFFFFF for never. will: what is to
     be published when it is lost, None for nothing. subscriptions: in the order in which they were made.
     connected_at, disconnected_at: epoch seconds; disconnected_at is 0.0 while connected, and a session found so at
-    recovery counts as disconnected at the newest committed time stamp.
+    recovery counts as disconnected at the newest committed time stamp. replays: filters of the
+    subscriptions whose retained messages have not all been sent, each with the message number of its SUBSCRIBE: what
+    has a higher one was delivered live.
     """
 
     __slots__ = (
@@ -119,6 +121,7 @@ class SessionRecord(Value):
         "disconnected_at",
         "expiry_s",
         "identity",
+        "replays",
         "subscriptions",
         "version",
         "will",
@@ -133,6 +136,7 @@ class SessionRecord(Value):
         "subscriptions",
         "connected_at",
         "disconnected_at",
+        "replays",
     )
 
     def __init__(
@@ -145,6 +149,7 @@ class SessionRecord(Value):
         subscriptions: list[SubscriptionRecord],
         connected_at: float,
         disconnected_at: float,
+        replays: tuple[tuple[str, int], ...] = (),
     ) -> None:
         self.client_id = client_id
         self.identity = identity
@@ -154,6 +159,7 @@ class SessionRecord(Value):
         self.subscriptions = subscriptions
         self.connected_at = connected_at
         self.disconnected_at = disconnected_at
+        self.replays = replays
 
 
 class EntryRecord(Value):

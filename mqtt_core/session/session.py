@@ -258,4 +258,5 @@ class Session:
             [s.to_record() for s in self.subscriptions.values()],
             self.connected_at,
             0.0 if self.connected else self.disconnected_at,
+            () if self.replays is None else tuple([(f, cursor.since) for f, cursor in self.replays.items()]),
         )

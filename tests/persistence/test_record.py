@@ -69,6 +69,7 @@ SESSIONS = st.builds(
     st.lists(SUBSCRIPTIONS, max_size=4),
     TIMES,
     TIMES,
+    st.lists(st.tuples(TEXTS, st.integers(1, 2**63)), max_size=3).map(tuple),
 )
 EXTRAS = st.tuples(st.lists(st.integers(1, 268_435_455), max_size=5).map(tuple), TEXTS)
 

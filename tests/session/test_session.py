@@ -136,7 +136,8 @@ def test_the_record_holds_everything_but_the_messages():
     session.subscriptions["a/#"] = Subscription(session, "a/#", 1, True, True, 2, 7)
     session.subscriptions["$share/g/b"] = Subscription(session, "$share/g/b", 2, share="g/b")
     wanted = [SubscriptionRecord("a/#", 1, True, True, 2, 7), SubscriptionRecord("$share/g/b", 2)]
-    record = SessionRecord("c", "somebody", 5, 60, session.will, wanted, 100.0, 200.0)
+    session.replay(session.subscriptions["a/#"], 1)
+    record = SessionRecord("c", "somebody", 5, 60, session.will, wanted, 100.0, 200.0, (("a/#", 1),))
     assert session.to_record() == record
 
 
@@ -163,6 +164,7 @@ def test_records_that_differ_in_anything_are_not_equal():
         {"subscriptions": [SubscriptionRecord("a")]},
         {"connected_at": 0.0},
         {"disconnected_at": 0.0},
+        {"replays": (("a", 1),)},
     ):
         assert record(**change) != record()
 

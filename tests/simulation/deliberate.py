@@ -320,6 +320,13 @@ FAULTS = [
         "    name = name.replace(b't/', b'u/') if not qos else name\n",
         ("bulk=False", "topic_alias_maximum=0"),
     ),
+    Fault(
+        "a crash ends what retained messages were still to come",
+        "broker/restore.py",
+        "if item.filter in replays:",
+        "if item.filter in replays and not item.filter:",
+        (*STORED, "retain=0.03", "inflight_max=1", "share_persistent=1.0", "delay_to=1.0", "topics=20"),
+    ),
 ]
 
 

@@ -341,7 +341,8 @@ class History:
         expiry_s = rng.choice((1, 3600, 0xFFFFFFFF))
         version = rng.choice((V311, V5))
         away = rng.choice((0.0, self.now))
-        record = SessionRecord(client_id, "user:ä", version, expiry_s, will, filters, self.now - 1, away)
+        replays = tuple((item.filter, self.sequence) for item in filters if rng.random() < 0.2)
+        record = SessionRecord(client_id, "user:ä", version, expiry_s, will, filters, self.now - 1, away, replays)
         self.model.sessions.pop(client_id, None)
         self.model.sessions[client_id] = record
         self.journal.store_session(_LiveSession(self.model, client_id))

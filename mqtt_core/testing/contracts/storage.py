@@ -113,7 +113,7 @@ class StorageContract:
         _run(test())
 
     def test_a_session_comes_back_with_every_field(self, tmp_path: Path) -> None:
-        """Will, subscriptions with their options, times, and the newest stamp."""
+        """Will, subscriptions with their options, replays, times, and the newest stamp."""
         record = SessionRecord(
             "Zürich/❄",
             "user",
@@ -123,6 +123,7 @@ class StorageContract:
             [SubscriptionRecord("a/+/#", 2, True, True, 2, 268_435_455), SubscriptionRecord("$share/g/❄", 1)],
             1234.5,
             2345.5,
+            (("a/+/#", 2**40),),
         )
 
         async def test() -> None:

@@ -58,6 +58,7 @@ SITUATIONS = (
     "resent",
     "reset",
     "retained checked",
+    "retained asked for",
     "retained replay",
     "roll call",
     "sent with expiry",

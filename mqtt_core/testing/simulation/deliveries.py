@@ -71,7 +71,7 @@ class Deliveries:
         self._check_count(session, message, event)
         if not event.retain and not message.will:
             self._check_order(session, message, event.qos)
-        session.owed.pop(message.number, None)
+        session.given(message.number)
         if message.topic.startswith("s/"):
             self._oracle.groups.delivered(session, message, event.qos)
 

@@ -110,6 +110,7 @@ class SubscriptionModel:
         "no_local",
         "qos",
         "retain_as_published",
+        "retain_handling",
         "share",
         "sure",
     )
@@ -122,6 +123,7 @@ class SubscriptionModel:
         self.qos = qos
         self.no_local = False
         self.retain_as_published = False
+        self.retain_handling = 0
         self.identifier = 0
         self.asked = asked
         self.sure = 0
@@ -147,12 +149,14 @@ class SessionModel:
 
     expiry_low, expiry_high: seconds, and lost_low, lost_high: moments between which it lost its connection (the same
     unless a crash made them unsure). inflight: packet identifier -> (message number, PUBREC has arrived). owed:
-    numbers of messages it has to be given. seen: number -> how often it was. heir: its client had one before. told: its
+    numbers of messages it has to be given. asked: numbers of retained messages it has to be given, each with the
+    subscription that asked for it. seen: number -> how often it was. heir: its client had one before. told: its
     client has received a CONNACK of it. misled: the client takes an heir for the session it knows, see `Oracle`.
     swallowed: numbers of messages it may have taken for others because of that.
     """
 
     __slots__ = (
+        "asked",
         "client_id",
         "connected",
         "connects",
@@ -199,6 +203,7 @@ class SessionModel:
         self.subscriptions: dict[str, list[SubscriptionModel]] = {}
         self.inflight: dict[int, tuple[int, bool]] = {}
         self.owed: dict[int, int] = {}
+        self.asked: dict[int, SubscriptionModel] = {}
         self.seen: dict[int, int] = {}
         self.seen_qos0: dict[int, None] = {}
         self.wills_qos2: dict[int, int] = {}  # number -> how often it was given that with QoS 2
@@ -222,6 +227,11 @@ class SessionModel:
         size = len(message.payload) + len(message.topic) + len(message.content or "") + 40
         return 0 < self.packet_size_max < size
 
+    def given(self, number: int) -> None:
+        """Its application has a message, or may have it."""
+        self.owed.pop(number, None)
+        self.asked.pop(number, None)
+
     def fly(self, packet_id: int, number: int, resent: list[int] | None) -> None:
         """A message was sent under an identifier: new (resent is None), or again behind those resent already."""
         if resent is None:
@@ -237,6 +247,7 @@ class SessionModel:
         """Nothing of it is sure any more."""
         self.state = MAYBE
         self.owed.clear()
+        self.asked.clear()
         self.inflight.clear()
         for history in self.subscriptions.values():
             for subscription in history:

@@ -281,7 +281,7 @@ class Oracle:
     def sent_to_misled(self, session: SessionModel, number: int) -> None:
         """A message of QoS 2 left for a client that was misled: it may take it for another."""
         session.swallowed[number] = None
-        session.owed.pop(number, None)
+        session.given(number)
         self.groups.sent_to_misled(session, number)
 
     def refused(self, tap: Tap, code: int) -> None:
@@ -420,7 +420,7 @@ class Oracle:
                     exempt += 1
                     continue
                 missing.append(f"{session.client_id} never got {message!r}")
-        missing += self.groups.missing()
+        missing += self.groups.missing() + self.retained.missing()
         if missing:
             self.fault("; ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else ""))
         if exempt > server.dropped_total():

@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mqtt_core.testing.simulation.model import MessageModel, SessionModel, SlotModel, SubscriptionModel
+from mqtt_core.testing.simulation.model import (
+    MessageModel,
+    SessionModel,
+    SlotModel,
+    SubscriptionModel,
+    filter_matches,
+)
 
 if TYPE_CHECKING:
     from mqtt_core.testing.simulation.oracle import Oracle
@@ -87,6 +93,42 @@ class Slots:
     def _supersede(self, number: int) -> None:
         if number > 0:
             self._oracle.messages[number].superseded = self._oracle.index
+
+    def asked(self, session: SessionModel, subscription: SubscriptionModel) -> None:
+        """A subscription was acknowledged: what was surely retained when it was asked for is due, as long as it is."""
+        oracle = self._oracle
+        if subscription.share or subscription.retain_handling:
+            return
+        for topic, slot in self.slots.items():
+            number = slot.writes[-1]
+            if number <= 0 or not filter_matches(subscription.filter, topic):
+                continue
+            message = oracle.messages[number]
+            if (
+                self._current(message)
+                and 0 < message.done < subscription.asked
+                and min(message.qos, subscription.qos)
+                and not (subscription.no_local and message.publisher == session.client_id)
+                and not session.too_large(message)
+                and number not in session.swallowed
+            ):
+                session.asked[number] = subscription
+                oracle.count("retained asked for")
+
+    def missing(self) -> list[str]:
+        """Retained messages that were asked for and never came, though nothing has replaced them."""
+        return [
+            f"{session.client_id} never got the retained {message!r}"
+            for session in self._oracle.sessions.values()
+            for message, subscription in [(self._oracle.messages[n], s) for n, s in session.asked.items()]
+            if self._current(message) and not subscription.ending
+        ]
+
+    def _current(self, message: MessageModel) -> bool:
+        """It is surely what is retained on its topic."""
+        slot = self.slots[message.topic]
+        expired = message.deadline <= self._oracle.schedule.now
+        return slot.writes == [message.number] and not slot.unsure and not expired
 
     def check_replay(self, session: SessionModel, message: MessageModel, rights: list[SubscriptionModel]) -> None:
         """An application was given a message with RETAIN."""

@@ -148,6 +148,7 @@ class Tap:
                 model = SubscriptionModel(wanted.filter, wanted.qos, oracle.index)
                 model.no_local = wanted.no_local
                 model.retain_as_published = wanted.retain_as_published
+                model.retain_handling = wanted.retain_handling
                 model.identifier = ids[0] if ids else 0
                 oracle.end_subscription(session, wanted.filter)
                 session.subscriptions.setdefault(wanted.filter, []).append(model)
@@ -237,7 +238,9 @@ class Tap:
                 if code != model.qos:
                     oracle.fault(f"{self!r}: {code:#04x} for {model.filter}, asked for with QoS {model.qos}")
                 if not model.ending:
+                    assert self.session is not None
                     model.sure = oracle.index
+                    oracle.retained.asked(self.session, model)
         else:
             for model in models:
                 model.ended = model.ended or oracle.index

@@ -9,6 +9,7 @@ Law: what is given on is what was written, every byte of it; anything else is on
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import zlib
 from collections.abc import Callable
@@ -58,7 +59,7 @@ def read_store(
             return read_segments(connection, feed, progress)
         finally:
             connection.close()
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter from names and messages that are damaged
         raise StorageError(f"the file cannot be read: {error}") from error
 
 
@@ -70,6 +71,7 @@ def read_segments(
     Raises StorageError if one is missing or not as it was written, sqlite3.Error if the database is broken.
     """
     connection.execute("BEGIN")
+    _check_structure(connection)
     (total,) = connection.execute("SELECT count(*) FROM segment").fetchone()
     found: list[tuple[int, int]] = []
     pieces: list[bytes] = []
@@ -98,6 +100,19 @@ def read_segments(
         progress(total, total)
     connection.execute("COMMIT")
     return found
+
+
+def _check_structure(connection: sqlite3.Connection) -> None:
+    """What the checksums of the segments leave out: damage here may do no harm until something is written."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as model:
+        for statement in MIGRATIONS:
+            model.execute(statement)
+        query = "SELECT type, name, sql FROM sqlite_schema WHERE tbl_name = 'segment'"
+        if connection.execute(query).fetchall() != model.execute(query).fetchall():
+            raise StorageError("the file is damaged: its table is not as it was made")
+    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise StorageError(f"the file is damaged: {' '.join(found.split())}")
 
 
 def read_segment(connection: sqlite3.Connection, number: int) -> bytes:

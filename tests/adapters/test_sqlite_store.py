@@ -228,6 +228,43 @@ def test_every_flipped_byte_of_the_data_is_noticed_and_nothing_changes(tmp_path)
     assert refused > 50
 
 
+def test_a_damaged_schema_is_refused_with_a_store_error_and_not_read_in_another_way(tmp_path):
+    path = tmp_path / "s.db"
+    filled(path, batches=1)
+    good = path.read_bytes()
+    schema = good.index(b"tablesegment")
+    for position in range(schema, 4096):
+        damaged = bytearray(good)
+        damaged[position] ^= 0x80 | position & 0x7F
+        path.write_bytes(damaged)
+        assert str(path) in refusal(path)
+        assert path.read_bytes() == bytes(damaged)
+
+
+def test_damage_that_would_show_when_something_is_written_is_noticed_before(tmp_path):
+    """The head of a page says where the next record goes: on top of another one, if it is damaged."""
+    path = tmp_path / "s.db"
+    filled(path)
+    good = path.read_bytes()
+    leaf = max(page for page in range(4096, len(good), 4096) if good[page] == 0x0D)
+    for bit in range(8 * 8):
+        damaged = bytearray(good)
+        damaged[leaf + bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        store = SqliteStore(path, "process")
+        try:
+            store.open_sync()
+        except StorageError:
+            assert path.read_bytes() == bytes(damaged)
+            continue
+        before = snapshot_state(store.snapshot_sync())
+        retain(store, Journal(), 1_000_000)
+        store.close_sync()
+        after = snapshot_state(asyncio.run(load(SqliteStore(path))))
+        assert "retained topic/1000000" in after
+        assert {**after, **before} == after
+
+
 @pytest.mark.parametrize("length", [1, 99, 100, 4096, 8192, -4096])
 def test_a_file_cut_short_is_refused(tmp_path, length):
     path = tmp_path / "s.db"

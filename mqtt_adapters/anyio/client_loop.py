@@ -107,6 +107,9 @@ class ClientLoop:
                 await self._say_goodbye(self._link)
         with anyio.CancelScope(shield=True):
             await self._finish_commits()
+        if self._link is not None:
+            with anyio.CancelScope(shield=True):
+                await self._link.abort()
         self._group.cancel_scope.cancel()
         # The program's own error passes by as it is; only a cancellation may be the group's to take back.
         cancelled = kind is not None and issubclass(kind, anyio.get_cancelled_exc_class())
@@ -116,10 +119,7 @@ class ClientLoop:
             await self._group.__aexit__(None, None, None)
             return None
         finally:
-            with anyio.CancelScope(shield=True):
-                if self._link is not None:
-                    await self._link.abort()
-                await self._close_store()
+            await self._close_store()
 
     async def _close_store(self) -> None:
         store = self.settings.store
@@ -213,7 +213,9 @@ class ClientLoop:
             link = self._link
             if link is not None:
                 while chunks := core.data_to_send():
-                    await link.write(b"".join(chunks))
+                    # What has been taken leaves whole, though a cancellation has come: the last words follow it.
+                    with anyio.CancelScope(shield=True):
+                        await link.write(b"".join(chunks))
                 if core.closing or driver.failure is not None:
                     self._reading.cancel()
             if core.outbox_bytes <= FLUSH_BYTES:

@@ -142,6 +142,9 @@ class ClientLoop:
                 await self._connect()
             except ConnectError as error:
                 driver.connect_failed(error.reason)
+            except Exception as error:  # noqa: BLE001 - a fault of the host's connector
+                driver.fail("the connector failed", error)
+                return
 
     # -- the transport -----------------------------------------------------------------------------------------------
 

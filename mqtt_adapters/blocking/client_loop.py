@@ -123,10 +123,16 @@ class ClientLoop:
             self._drop_link()
 
     def _work(self) -> None:
-        """The background thread."""
-        while not self._stopping:
-            self.step(_STEP_MAX_S)
-        self._say_goodbye()
+        """The background thread. A fault that ends it, of the host's connector for example, ends the client."""
+        try:
+            while not self._stopping:
+                self.step(_STEP_MAX_S)
+            self._say_goodbye()
+        except Exception as error:
+            with self.lock:
+                self.driver.fail("the client's thread failed", error)
+                self._drop_link()
+            raise
 
     def _connect(self) -> None:
         """One attempt: a transport, and CONNECT on it. Raises ConnectError."""

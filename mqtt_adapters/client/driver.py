@@ -72,9 +72,10 @@ class ClientHost(Protocol):
 class ClientDriver(Committing):
     """One client between its core and an I/O style: see the module's text.
 
-    messages: the default stream. error: why the connection is lost for good, None while it is not. failure: of the
-    storage. apply: makes a batch durable in the style's own way; without it, and with a store, the store's coroutine is
-    stepped here, so that a commit that need not wait is finished on the spot.
+    messages: the default stream. error: why the connection is lost for good, None while it is not. failure: of
+    something the client cannot do without, such as the storage. apply: makes a batch durable in the style's own way;
+    without it, and with a store, the store's coroutine is stepped here, so that a commit that need not wait is finished
+    on the spot.
     requests: correlation data -> who waits for that answer, finished with None when there will be none.
     opening: waits for the outcome of the attempt to connect under way. connected_waiters: wait for a connection.
     """
@@ -273,12 +274,10 @@ class ClientDriver(Committing):
             self.core.disconnect(now, reason_code=ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR)
             return
         try:
-            data = answer(event.data)
+            self.core.authenticate(answer(event.data), now=now)
         except Exception as error:  # noqa: BLE001 - see the laws
             self._host.callback_failed(error)
             self.core.disconnect(now, reason_code=ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR)
-            return
-        self.core.authenticate(data, now=now)
 
     def end(self, error: ClientError, stream_error: Exception | None) -> None:
         """Nothing will come any more: tell everybody who waits. stream_error None ends the streams in good order."""
@@ -367,9 +366,13 @@ class ClientDriver(Committing):
 
     def commit_failed(self, error: Exception) -> None:
         """See `Committing`."""
+        self.fail("the storage failed", error)
+
+    def fail(self, what: str, error: Exception) -> None:
+        """Something the client cannot do without has failed: it ends here, and who waits is told why."""
         self.failure = error
         self.core.reconnect_at = None
-        failure = ClientError(ReasonCode.UNSPECIFIED_ERROR, f"the storage failed: {error}")
+        failure = ClientError(ReasonCode.UNSPECIFIED_ERROR, f"{what}: {error}")
         failure.__cause__ = error
         self.end(failure, failure)
         self._host.wake()

@@ -312,7 +312,7 @@ class Client:
         timeout: float | None = None,
         buffer_messages: int = BUFFER_MESSAGES,
         buffer_bytes: int = BUFFER_BYTES,
-        overflow: Overflow = Overflow.RAISE,
+        overflow: Overflow | str = Overflow.RAISE,
     ) -> MessageStream:
         """A stream of its own for messages that match a filter; subscribing is apart. Close it, or use it in a `with`.
 

@@ -310,7 +310,9 @@ class ClientDriver(Committing):
 
     # -- streams and callbacks ---------------------------------------------------------------------------------------
 
-    def new_buffer(self, pattern: str, limit: int, bytes_max: int, overflow: Overflow) -> tuple[MessageBuffer, Any]:
+    def new_buffer(
+        self, pattern: str, limit: int, bytes_max: int, overflow: Overflow | str
+    ) -> tuple[MessageBuffer, Any]:
         """A buffer for messages that match a filter, and the row to undo it with."""
         buffer = MessageBuffer(limit, bytes_max, overflow)
         row = self.routes.add(pattern, buffer.push)

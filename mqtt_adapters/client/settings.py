@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypedDict
 
-from mqtt_adapters.client.streams import BUFFER_BYTES, BUFFER_MESSAGES, Overflow
+from mqtt_adapters.client.streams import BUFFER_BYTES, BUFFER_MESSAGES, MessageBuffer, Overflow
 from mqtt_adapters.client.url import Address, parse_address
 from mqtt_adapters.clock import epoch_clock
 from mqtt_adapters.config import nearest
 from mqtt_adapters.parts import check_store, check_websocket
-from mqtt_core.client import ClientConfig, OfflinePolicy
+from mqtt_core.client import ClientConfig, MqttClient, OfflinePolicy
 from mqtt_core.client.backoff import Rng
 from mqtt_core.codec import NO_PROPERTIES, DisconnectPacket, LocalProtocolError, Properties, Will, encode
 from mqtt_core.persistence import Storage
@@ -69,7 +69,7 @@ class ClientOptions(TypedDict, total=False):
     ack_timeout_s: float | None
     buffer_messages: int
     buffer_bytes: int
-    overflow: Overflow
+    overflow: Overflow | str
     store: Storage | None
     authenticate: Callable[[bytes], bytes] | None
     disconnect_properties: Properties
@@ -107,7 +107,7 @@ class ClientSettings:
     ack_timeout_s: float | None = 60.0
     buffer_messages: int = BUFFER_MESSAGES
     buffer_bytes: int = BUFFER_BYTES
-    overflow: Overflow = Overflow.PAUSE
+    overflow: Overflow | str = Overflow.PAUSE
     store: Storage | None = None
     authenticate: Callable[[bytes], bytes] | None = None
     disconnect_properties: Properties = NO_PROPERTIES
@@ -121,7 +121,7 @@ def make_settings(host: str, port: int | None, options: ClientOptions) -> Client
     port: 0 to 65,535, None for the default of the scheme.
 
     Raises:
-        ValueError: the address cannot be understood.
+        ValueError: the address cannot be understood, or an adapter's setting is out of range.
         LocalProtocolError: a setting is out of range or contradicts another.
         TypeError: there is no such setting, or `store` is no storage.
     """
@@ -151,7 +151,21 @@ def make_settings(host: str, port: int | None, options: ClientOptions) -> Client
     if goodbye.session_expiry_interval and not config.session_expiry_s:  # [MUST-3.14.2.2.2-2 v5]
         raise LocalProtocolError("disconnect_properties: a session that ends with its connection gets no expiry then")
     rest = {name: value for name, value in given.items() if value is not None or name == "ack_timeout_s"}
-    return ClientSettings(address, config, _context(address, tls), **rest)
+    settings = ClientSettings(address, config, _context(address, tls), **rest)
+    _try_out(settings)
+    return settings
+
+
+def _try_out(settings: ClientSettings) -> None:
+    """See that the parts of a client can be made of the settings, and that its CONNECT can be said."""
+    for name, span_s in (("connect_timeout_s", settings.connect_timeout_s), ("ack_timeout_s", settings.ack_timeout_s)):
+        if span_s is not None and not span_s > 0:
+            raise ValueError(f"{name} is {span_s}, not above 0")
+    MessageBuffer(settings.buffer_messages, settings.buffer_bytes, settings.overflow)
+    config = settings.config
+    if settings.store is not None:
+        config = dataclasses.replace(config, offline=OfflinePolicy.QUEUE)  # PERSIST is for a client with its store open
+    MqttClient(config, rng=settings.rng).connect(0.0)
 
 
 def _context(address: Address, tls: ssl.SSLContext | bool | None) -> ssl.SSLContext | None:

@@ -47,16 +47,19 @@ class Overflow(Enum):
 class MessageBuffer:
     """Messages between the connection and whoever reads them.
 
-    limit (messages), bytes_max (of payload), overflow: the bound and what happens there. dropped: messages lost to it.
+    limit (messages, 1 or more), bytes_max (of payload, 1 or more), overflow (an `Overflow`, or its text): the bound and
+    what happens there. dropped: messages lost to it.
     ended: no more will come; error: why, None for an orderly end. full: PAUSE holds. waiters: readers to be woken.
     """
 
     __slots__ = ("bytes_max", "dropped", "ended", "error", "full", "items", "limit", "overflow", "size", "waiters")
 
-    def __init__(self, limit: int, bytes_max: int, overflow: Overflow) -> None:
+    def __init__(self, limit: int, bytes_max: int, overflow: Overflow | str) -> None:
+        if limit < 1 or bytes_max < 1:
+            raise ValueError(f"a buffer holds 1 message and 1 byte at least, not {limit} and {bytes_max}")
         self.limit = limit
         self.bytes_max = bytes_max
-        self.overflow = overflow
+        self.overflow = Overflow(overflow)
         self.items: deque[MessageReceived] = deque()
         self.size = 0
         self.dropped = 0

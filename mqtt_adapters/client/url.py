@@ -57,15 +57,17 @@ class Address:
 def parse_address(host: str, port: int | None = None, *, tls: bool = False) -> Address:
     """The address of a URL, or of a host name or IP address with a port (default 1883, with `tls` 8883).
 
-    Raises ValueError, with one line that says what is wrong.
+    Raises ValueError, with one line that says what is wrong; TypeError for a host that is no string.
     """
+    if not isinstance(host, str):
+        raise TypeError(f"a host is a string, not {type(host).__name__}")
     if host.startswith("unix:"):
         path = host.removeprefix("unix:").removeprefix("//")
         if not path:
             raise ValueError(f"{host!r} names no socket")
         return Address("unix", path=path)
-    if port is not None and not 0 <= port <= 65535:
-        raise ValueError(f"{port}: a port is a number from 0 to 65535")
+    if port is not None and port not in range(65536):
+        raise ValueError(f"{port!r}: a port is a number from 0 to 65535")
     if "://" not in host:
         if not host:
             raise ValueError("no host")

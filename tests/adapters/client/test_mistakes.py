@@ -9,7 +9,7 @@ import pytest
 from mqtt_adapters.client.url import parse_address
 from mqtt_adapters.errors import ClientError, ConnectError, ConnectRefused
 from mqtt_core.broker import Refuse
-from mqtt_core.codec import ReasonCode
+from mqtt_core.codec import LocalProtocolError, ReasonCode, Will
 from tests.adapters.client.conftest import StrictPolicy
 from tests.adapters.client.kit import OwnBroker, contract, free_port
 
@@ -82,6 +82,53 @@ def test_an_address_that_is_none(address, told):
     with pytest.raises(ValueError, match=re.escape(told)) as caught:
         parse_address(address)
     assert "secret" not in str(caught.value)
+
+
+@contract
+@pytest.mark.parametrize(
+    "kind, setting, told",
+    [
+        (LocalProtocolError, {"will": Will("a/#")}, "will topic is empty or contains a wildcard"),
+        (LocalProtocolError, {"username": "\0"}, "user name contains U+0000"),
+        (LocalProtocolError, {"offline": "persist"}, "PERSIST needs a journal"),
+        (TypeError, {"client_id": 5}, "a field of this ConnectPacket has the wrong type"),
+        (ValueError, {"connect_timeout_s": 0}, "connect_timeout_s is 0, not above 0"),
+        (ValueError, {"ack_timeout_s": -1}, "ack_timeout_s is -1, not above 0"),
+        (ValueError, {"buffer_messages": 0}, "a buffer holds 1 message and 1 byte at least, not 0 and "),
+        (ValueError, {"buffer_bytes": 0}, "a buffer holds 1 message and 1 byte at least, not 10000 and 0"),
+        (ValueError, {"overflow": "drop"}, "'drop' is not a valid Overflow"),
+    ],
+)
+async def test_a_setting_that_cannot_be_is_told_when_the_client_is_made(style, kind, setting, told):
+    with pytest.raises(kind, match="^" + re.escape(told)):
+        style.client("127.0.0.1", **setting)
+
+
+@contract
+async def test_an_overflow_may_be_named(style, own_broker):
+    async with style.client("127.0.0.1", own_broker.port, overflow="drop newest", buffer_messages=1) as client:
+        with client.stream("a", overflow="drop oldest", buffer_messages=1) as stream:
+            for number in range(3):
+                await client.subscribe("a", no_local=False)
+                await client.publish("a", str(number), qos=1)
+            await client.publish("a", "last", qos=1)
+        for wrong in ({"buffer_messages": 0}, {"buffer_bytes": 0}, {"overflow": "drop"}):
+            with pytest.raises(ValueError, match="not"):
+                client.stream("a", **wrong)
+    assert stream.dropped >= 1
+
+
+@pytest.mark.parametrize(
+    "where, kind, told",
+    [
+        ((None,), TypeError, "a host is a string, not NoneType"),
+        (("broker", "1883"), ValueError, "'1883': a port is a number from 0 to 65535"),
+        (("broker", 1.5), ValueError, "1.5: a port is a number from 0 to 65535"),
+    ],
+)
+def test_a_host_or_a_port_that_is_none(where, kind, told):
+    with pytest.raises(kind, match="^" + re.escape(told)):
+        parse_address(*where)
 
 
 def test_an_ipv6_address_is_no_host_with_a_port():

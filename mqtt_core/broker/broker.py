@@ -99,11 +99,17 @@ class Broker:
         """Time has come to `next_deadline()`. Calling it early or late is harmless."""
         state = self._state
         now = state.moment(now)
-        resumable, state.resumable = state.resumable, {}
-        for handler in resumable:
+        for handler in list(state.resumable):
+            state.resumable.pop(handler, None)
             if handler in state.handlers:
                 assert isinstance(handler, ClientHandler)
-                handler.continue_reading(now)
+                served = False
+                try:
+                    handler.continue_reading(now)
+                    served = True
+                finally:
+                    if not served:  # a policy failed, perhaps: that ends this connection, the others have their turn
+                        handler.receive_eof(now)
         unfinished = state.sender.unfinished
         for session in list(islice(unfinished, SESSIONS_MAX)):
             del unfinished[session]

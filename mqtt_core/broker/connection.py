@@ -281,6 +281,10 @@ class Connection:
         self.reading_paused = False
         session = self.session
         self.session = None
+        # First, for a policy that is asked about the will may fail.
+        self.close_at = now + self.config.close_timeout_s
+        self.arm()
+        self.outbox.mark_dirty()
         if session is not None:
             self.drop_late(session)
             del state.live[session.client_id]
@@ -291,9 +295,6 @@ class Connection:
         else:
             state.counters.connections_refused += 1
             state.events.add(ClientRefused(now, self.client_id, self.peer, self.reason_code, self.reason))
-        self.close_at = now + self.config.close_timeout_s
-        self.arm()
-        self.outbox.mark_dirty()
 
     def drop_late(self, session: Session | None) -> None:
         """What expired before it left is not sent, now or ever. session: None once the connection has left it.

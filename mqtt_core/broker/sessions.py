@@ -2,7 +2,8 @@
 
 Laws. A session belongs to the identity that created it. What happens to a session in one input is in one batch, the
 publication of a will together with its forgetting. A session whose expiry is 0 ends with its connection, also when the
-connection ends because another one takes over.
+connection ends because another one takes over. A policy that raises when it is asked about a will loses that will, and
+nothing else: the session is kept or ends as it would have.
 """
 
 from __future__ import annotations
@@ -64,14 +65,20 @@ def detach(state: BrokerState, session: Session, send_will: bool, now: float) ->
     session.outgoing.resend = None
     state.registry.presence_changed(session)
     will = session.will
-    if will is not None and not send_will:
-        session.will = None  # [MQTT-3.14.4-3] [MQTT-3.1.2-10]
-    elif will is not None:
-        delay_s = min(will.delay_s, session.expiry_s)  # [MUST-3.1.3.2.2-2 v5]
-        if delay_s == 0:
-            publish_will(state, session, now)  # [MQTT-3.1.2-8]
-        else:
-            session.will_at = now + delay_s
+    try:
+        if will is not None and not send_will:
+            session.will = None  # [MQTT-3.14.4-3] [MQTT-3.1.2-10]
+        elif will is not None:
+            delay_s = min(will.delay_s, session.expiry_s)  # [MUST-3.1.3.2.2-2 v5]
+            if delay_s == 0:
+                publish_will(state, session, now)  # [MQTT-3.1.2-8]
+            else:
+                session.will_at = now + delay_s
+    finally:  # a policy that fails when it is asked about the will has no say in the rest
+        _end_or_keep(state, session, now)
+
+
+def _end_or_keep(state: BrokerState, session: Session, now: float) -> None:
     if session.expiry_s == 0:  # [MUST-3.1.2.11.2-2 v5]
         end_session(state, session, "ends with its connection", now)
         return
@@ -101,11 +108,13 @@ def session_due(state: BrokerState, session: Session, now: float) -> None:
         state.counters.sessions_expired += 1
         end_session(state, session, "expired", now)
         return
-    if session.will_at and session.will_at <= now:
-        publish_will(state, session, now)
+    try:
+        if session.will_at and session.will_at <= now:
+            publish_will(state, session, now)
+    finally:
         if session.stored:
             session.barrier = state.journal.store_session(session)
-    arm_session(state, session)
+        arm_session(state, session)
 
 
 def end_session(state: BrokerState, session: Session, reason: str, now: float) -> int:
@@ -113,8 +122,15 @@ def end_session(state: BrokerState, session: Session, reason: str, now: float) -
 
     Returns the barrier of that, 0 when the session was not stored.
     """
-    if session.will_at:
-        publish_will(state, session, now)
+    try:
+        if session.will_at:
+            publish_will(state, session, now)
+    finally:
+        barrier = _drop(state, session, reason, now)
+    return barrier
+
+
+def _drop(state: BrokerState, session: Session, reason: str, now: float) -> int:
     timer = session.timer
     if isinstance(timer, Timer):
         state.deadlines.cancel(timer)

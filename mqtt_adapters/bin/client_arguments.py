@@ -55,6 +55,8 @@ _RETURN_CODES: Final = {
 }
 """The return codes a 3.1.1 server refuses a connection with (section 3.2.2.3)."""
 _FOR_EVER: Final = 0xFFFFFFFF
+_PACKET_BYTES_MAX: Final = 268_435_455 + 5
+"""As large as the format allows: whoever types a command wants the message, as mosquitto_sub gives it."""
 
 
 # ----------------------------------------------------------------------------------------------------------- flags
@@ -193,6 +195,7 @@ def make_client(namespace: argparse.Namespace, *, manual_ack: bool = False) -> C
         "will": _will(namespace),
         "tls": _tls(namespace),
         "manual_ack": manual_ack,
+        "maximum_packet_size": _PACKET_BYTES_MAX,
         "disconnect_properties": namespace.properties.of("disconnect"),
     }
     properties: PropertyFlags = namespace.properties

@@ -170,6 +170,17 @@ def test_messages_come_as_they_are_and_n_is_a_count_too(server):
         assert consumer.result() == (0, b"\x00\xff\nend")
 
 
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+def test_a_message_of_any_size_comes(version):
+    payload = bytes(3_000_000)
+    with (
+        served(max_packet_size=4_000_000) as server,
+        Consumer(server, "-V", version, "-N", "-C", "1", "big") as consumer,
+    ):
+        server.threadsafe.publish("big", payload)
+        assert consumer.result() == (0, payload)
+
+
 def test_a_message_is_written_at_once_when_no_other_waits(server):
     with Consumer(server, "now") as consumer:
         server.threadsafe.publish("now", b"x")

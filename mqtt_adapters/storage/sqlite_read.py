@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import stat
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -48,6 +49,8 @@ def read_store(
 
     Raises StorageError if it is damaged, foreign, newer or older than this program, OSError if there is none.
     """
+    if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+        raise StorageError("this is not a store: it is no regular file")
     path = path.resolve()
     if schema_version(path) < SCHEMA_VERSION:
         raise StorageError("the store has an older schema; a broker that opens it brings it up to date")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 
 import pytest
 
@@ -119,3 +121,16 @@ def test_no_file_and_no_store_are_one_line(tmp_path):
     code, out, err = run("inspect", path)
     assert (code, out) == (1, "")
     assert err == f"mqtt-broker inspect: {path}: this is not a store: the file is no SQLite database\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="named pipes of a file system")
+def test_a_pipe_is_not_waited_for_and_a_link_to_itself_is_one_line(tmp_path):
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(link)
+    code, out, err = run("inspect", str(pipe))
+    assert (code, out, err) == (1, "", f"mqtt-broker inspect: {pipe}: this is not a store: it is no regular file\n")
+    code, out, err = run("inspect", str(link))
+    assert (code, out) == (1, "")
+    assert err.startswith(f"mqtt-broker inspect: {link}: ")
+    assert len(err.splitlines()) == 1

@@ -40,6 +40,7 @@ COST: Final = 2**12
 """Of scrypt: 4 MiB of memory, some ten milliseconds."""
 
 _SALT_BYTES: Final = 16
+_DIGEST_BYTES: Final = 32
 _NOBODY: Final = "scrypt$AAAAAAAAAAAAAAAAAAAAAA==$AAAA"
 """Checked for users that do not exist, so that they take as long as others."""
 
@@ -60,7 +61,7 @@ def hash_password(password: bytes) -> str:
 
 
 def _scrypt(password: bytes, salt: bytes) -> bytes:
-    return hashlib.scrypt(password, salt=salt, n=COST, r=8, p=1, dklen=32)
+    return hashlib.scrypt(password, salt=salt, n=COST, r=8, p=1, dklen=_DIGEST_BYTES)
 
 
 def _parts(hashed: str) -> tuple[bytes, bytes]:
@@ -181,9 +182,11 @@ def _rights(name: str, table: Any) -> Rights:
     password = table.get("password", "")
     if name:
         try:
-            _parts(password)
+            salt, digest = _parts(password)
         except (AttributeError, ValueError, binascii.Error):
-            raise ConfigError(f"{place}password: expected what `mqtt-broker password` prints") from None
+            salt = digest = b""
+        if (len(salt), len(digest)) != (_SALT_BYTES, _DIGEST_BYTES):
+            raise ConfigError(f"{place}password: expected what `mqtt-broker password` prints")
     publish, subscribe = (_filters(table.get(key, []), name, f"{place}{key}: ") for key in ("publish", "subscribe"))
     return Rights(publish, subscribe, password)
 
@@ -194,6 +197,10 @@ def _filters(given: Any, name: str, place: str) -> tuple[TopicFilter, ...]:
     if set(name) & {"+", "#", "/"} and any("%u" in one for one in given):
         raise ConfigError(f"{place}%u: a user name with +, # or / cannot be a part of a topic")
     try:
-        return tuple(TopicFilter(one.replace("%u", name)) for one in given)
+        filters = tuple(TopicFilter(one.replace("%u", name)) for one in given)
     except MqttError as error:
         raise ConfigError(f"{place}{error.reason}") from error
+    for one in filters:
+        if one.share_name:
+            raise ConfigError(f"{place}{one.pattern}: name the topics; who may have them may share them")
+    return filters

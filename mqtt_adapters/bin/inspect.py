@@ -7,6 +7,7 @@ on the way, so that a store which can be inspected can be opened.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -39,11 +40,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         fail(PROGRAM, f"{namespace.file}: {error.reason}")
     except OSError as error:
         fail(PROGRAM, error)
-    if namespace.json:
-        json.dump(found, sys.stdout, indent=2, ensure_ascii=False)
-        print(flush=True)
-    else:
-        _print(found)
+    try:
+        if namespace.json:
+            json.dump(found, sys.stdout, indent=2, ensure_ascii=False)
+            print()
+        else:
+            _print(found)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; nothing must be flushed at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 
 import pytest
@@ -134,3 +135,13 @@ def test_a_pipe_is_not_waited_for_and_a_link_to_itself_is_one_line(tmp_path):
     assert (code, out) == (1, "")
     assert err.startswith(f"mqtt-broker inspect: {link}: ")
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_a_reader_that_has_seen_enough_is_no_traceback(store, tmp_path, flags):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as closed:
+        command = [sys.executable, "-m", "mqtt_adapters.bin.inspect", str(tmp_path / "s.db"), *flags]
+        done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (1, b"")

@@ -3,7 +3,7 @@
     mqtt-consumer -v 'house/#'                   topic and message, a line each
     mqtt-consumer -C 1 -W 5 house/lamp           one message, or exit code 27 after five seconds
 
-Law: a message is written whole, as it came, and flushed when no other one waits. With -C the program ends after so many
+Law: a message is written whole, as it came, at once when no other one waits. With -C the program ends after so many
 messages; QoS 1 and 2 messages it has written are acknowledged, others stay with the server.
 """
 
@@ -29,6 +29,7 @@ from mqtt_adapters.bin.client_arguments import (
     seconds,
     whole_number,
 )
+from mqtt_adapters.bin.output import Output
 from mqtt_adapters.bin.output_format import MessageFormat
 from mqtt_adapters.errors import SubscribeError
 from mqtt_core.client import MessageReceived
@@ -36,8 +37,8 @@ from mqtt_core.codec import MqttError
 from mqtt_core.topic_matcher import TopicFilter, check_filter
 
 PROGRAM: Final = "mqtt-consumer"
-UNFLUSHED_MAX: Final = 100
-"""Messages written before they are flushed and acknowledged, however many others wait."""
+TOGETHER_MAX: Final = 100
+"""Messages that are written and acknowledged together, however many others wait."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -130,35 +131,42 @@ async def _subscribe(client: Client, namespace: argparse.Namespace) -> bool:
 
 
 async def _write_messages(client: Client, namespace: argparse.Namespace) -> None:
-    if sys.stdout is None:
-        raise ValueError("standard output is closed")
-    out = sys.stdout.buffer
-    messages = client.messages
+    out = Output()
+    lines: list[bytes] = []
+    taken: list[MessageReceived] = []
     left: int | None = namespace.count
-    unflushed: list[MessageReceived] = []
-    async for message in messages:
+    over = False
+    async for message in client.messages:
         if namespace.retained_only and not message.retain:
-            break
-        unflushed.append(message)
-        if _is_wanted(message, namespace):
-            try:
-                line = namespace.write(message)
-            except ValueError as error:
-                say(PROGRAM, error)
-            else:
-                out.write(line if namespace.no_newline else line + b"\n")
-            if namespace.remove_retained and message.retain:
-                await client.publish(message.topic, b"", qos=min(1, namespace.qos), retain=True)
-            if left is not None:
-                left -= 1
-        if left == 0 or not len(messages) or len(unflushed) >= UNFLUSHED_MAX:
-            out.flush()
-            for written in unflushed:
+            over = True
+        else:
+            taken.append(message)
+            if _is_wanted(message, namespace):
+                lines += _lines(message, namespace)
+                if left is not None:
+                    left -= 1
+                    over = left == 0
+        if over or not len(client.messages) or len(taken) >= TOGETHER_MAX:
+            await out.write(b"".join(lines))
+            for written in taken:
+                if namespace.remove_retained and written.retain and _is_wanted(written, namespace):
+                    await client.publish(written.topic, b"", qos=min(1, namespace.qos), retain=True)
                 if written.token:
                     client.acknowledge(written)
-            unflushed.clear()
-        if left == 0:
+            lines.clear()
+            taken.clear()
+        if over:
             break
+
+
+def _lines(message: MessageReceived, namespace: argparse.Namespace) -> list[bytes]:
+    """What is to be written of a message; nothing but a word on stderr when it does not suit the format."""
+    try:
+        line = namespace.write(message)
+    except ValueError as error:
+        say(PROGRAM, error)
+        return []
+    return [line if namespace.no_newline else line + b"\n"]
 
 
 def _payload(message: MessageReceived) -> bytes:

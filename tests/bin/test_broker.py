@@ -83,7 +83,7 @@ def test_who_ignores_the_end_of_the_terminal_outlives_it():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in the file system")
-@pytest.mark.parametrize("option", ["-c", "--users-file", "inspect"])
+@pytest.mark.parametrize("option", ["-c", "--users-file"])
 def test_ctrl_c_while_a_file_is_read_is_one_line(tmp_path, option):
     file = tmp_path / "pipe"
     os.mkfifo(file)

@@ -1,4 +1,4 @@
-"""How ``mqtt-producer`` ends when it cannot go on: by a signal, or by a server that acknowledges nothing."""
+"""How the clients' programs end when they cannot go on: by a signal, a mute server, a reader that has fallen asleep."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ import sys
 
 import pytest
 
+from mqtt_core.codec import PublishPacket, encode
 from tests.bin.kit import start
 
 CONNACK = b"\x20\x03\x00\x00\x00"
 TAKEN_OVER = b"\xe0\x01\x8e"
+PINGREQ = b"\xc0\x00"
+PINGRESP = b"\xd0\x00"
 LINES = [b"line %d" % number for number in range(50)]
 
 
@@ -76,6 +79,31 @@ def test_a_signal_ends_the_reading_of_standard_input_as_one_message(number, code
         process.send_signal(number)
         assert process.wait(20) == code
         assert process.stderr.read() == b""
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends processes without asking")
+@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_a_consumer_whose_reader_has_fallen_asleep_answers_pings_and_signals(listener, number, code):
+    process = start("consumer", "-h", "127.0.0.1", "-p", listener.getsockname()[1], "-k", "1", "t")
+    try:
+        connection, _ = listener.accept()
+        with connection:
+            connection.settimeout(20)
+            connection.recv(1000)
+            connection.sendall(CONNACK)
+            packet_id = connection.recv(1000)[2:4]
+            connection.sendall(b"\x90\x04" + packet_id + b"\x00\x00")
+            message = encode(PublishPacket("t", bytes(10_000)), 5)
+            connection.sendall(message * 20)  # more than a pipe holds
+            while connection.recv(1000) != PINGREQ:
+                pass
+            connection.sendall(PINGRESP)
+            process.send_signal(number)
+            assert process.wait(20) == code
     finally:
         if process.poll() is None:
             process.kill()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -14,7 +15,7 @@ from mqtt_core.codec.properties import NO_PROPERTIES
 from mqtt_core.persistence import Journal
 from mqtt_core.session.message import Message
 from mqtt_core.session.record import SessionRecord, SubscriptionRecord, WillRecord
-from tests.bin.kit import run
+from tests.bin.kit import run, start
 
 
 class Live:
@@ -145,3 +146,16 @@ def test_a_reader_that_has_seen_enough_is_no_traceback(store, tmp_path, flags):
         command = [sys.executable, "-m", "mqtt_adapters.bin.inspect", str(tmp_path / "s.db"), *flags]
         done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, timeout=30, check=False)
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends processes without asking")
+def test_ctrl_c_in_the_midst_of_a_long_answer_is_one_line(store, tmp_path):
+    journal = Journal()
+    for number in range(1000):
+        journal.store_session(Live(f"client-{number}", 0.0))
+    store.apply_sync(journal.take_batch())
+    with start("broker", "inspect", tmp_path / "s.db", "--json") as process:
+        assert process.stdout.read(1) == b"{"  # it writes, and there is more than a pipe holds
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (1, b"mqtt-broker: interrupted\n")

@@ -109,6 +109,8 @@ def _configuration(arguments: Sequence[str]) -> ProgramConfig:
 def _serve(config: ProgramConfig) -> int:
     if config.verbose:
         logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
+    else:
+        log.addFilter(lambda record: record.levelno < logging.CRITICAL)  # what ends the program is its last line
     _tune_process()
     progress = RecoveryProgress(f"{PROGRAM}: reading {config.store}", sys.stderr or io.StringIO())
     server = MqttServer(

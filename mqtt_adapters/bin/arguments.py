@@ -7,6 +7,7 @@ use for it. Unknown options name the nearest known one.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import Final, NoReturn
@@ -14,7 +15,7 @@ from typing import Final, NoReturn
 import mqtt_core
 from mqtt_adapters.config import nearest
 
-__all__ = ["EXIT_ERROR", "Parser", "build_name", "fail", "port_number", "say"]
+__all__ = ["EXIT_ERROR", "Parser", "build_name", "fail", "forget_stdout", "port_number", "say"]
 
 EXIT_ERROR: Final = 1
 
@@ -31,6 +32,11 @@ def say(program: str, error: object) -> None:
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     print(f"{program}: {' '.join(text.split())}", file=sys.stderr, flush=True)
+
+
+def forget_stdout() -> None:
+    """Whoever read standard output has gone: what is still written there, at exit too, goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def build_name() -> str:

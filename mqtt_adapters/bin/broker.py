@@ -19,14 +19,13 @@ import errno
 import gc
 import io
 import logging
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from mqtt_adapters.asyncio import MqttServer
-from mqtt_adapters.bin.arguments import Parser, fail, port_number
+from mqtt_adapters.bin.arguments import Parser, fail, forget_stdout, port_number
 from mqtt_adapters.bin.password import main as password
 from mqtt_adapters.bin.progress import RecoveryProgress
 from mqtt_adapters.config import ConfigError, ListenerConfig, ServerConfig, add_flags, given_flags, load_toml, setting
@@ -161,7 +160,7 @@ def _tell(text: str) -> None:
     try:
         print(f"{PROGRAM}: {text}", flush=True)
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        forget_stdout()
 
 
 def _loop_exception(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

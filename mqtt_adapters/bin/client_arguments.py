@@ -18,14 +18,14 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Final, cast
 
 from mqtt_adapters.asyncio import Client
-from mqtt_adapters.bin.arguments import EXIT_ERROR, Parser, fail, port_number, say
+from mqtt_adapters.bin.arguments import EXIT_ERROR, Parser, fail, forget_stdout, port_number, say
 from mqtt_adapters.bin.property_flags import PropertyFlags, add_property_flag
 from mqtt_adapters.client.settings import ClientOptions
 from mqtt_adapters.client.url import parse_address
 from mqtt_adapters.config import no_password, why_unusable
 from mqtt_adapters.errors import ConnectRefused, reason_name
 from mqtt_core.client import Event
-from mqtt_core.codec import V5, V311, MqttError, ReasonCode, Will
+from mqtt_core.codec import PACKET_SIZE_MAX, V5, V311, MqttError, ReasonCode, Will
 
 __all__ = [
     "EXIT_TIMEOUT",
@@ -55,8 +55,6 @@ _RETURN_CODES: Final = {
 }
 """The return codes a 3.1.1 server refuses a connection with (section 3.2.2.3)."""
 _FOR_EVER: Final = 0xFFFFFFFF
-_PACKET_BYTES_MAX: Final = 268_435_455 + 5
-"""As large as the format allows: whoever types a command wants the message, as mosquitto_sub gives it."""
 
 
 # ----------------------------------------------------------------------------------------------------------- flags
@@ -195,7 +193,7 @@ def make_client(namespace: argparse.Namespace, *, manual_ack: bool = False) -> C
         "will": _will(namespace),
         "tls": _tls(namespace),
         "manual_ack": manual_ack,
-        "maximum_packet_size": _PACKET_BYTES_MAX,
+        "maximum_packet_size": PACKET_SIZE_MAX,  # whoever types a command wants the message, as with mosquitto_sub
         "disconnect_properties": namespace.properties.of("disconnect"),
     }
     properties: PropertyFlags = namespace.properties
@@ -285,8 +283,7 @@ def run_program(
         if namespace.protocol_version == V311:
             code = _RETURN_CODES.get(ReasonCode(code), EXIT_ERROR)
     except BrokenPipeError:
-        # Whoever read our output has gone; there is nobody to tell, and nothing must be flushed at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        forget_stdout()
         return EXIT_ERROR
     except KeyboardInterrupt:
         return 130

@@ -7,15 +7,14 @@ on the way, so that a store which can be inspected can be opened.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from mqtt_adapters.bin.arguments import Parser, fail
-from mqtt_adapters.storage.sqlite_read import SCHEMA_VERSION, read_store
+from mqtt_adapters.bin.arguments import EXIT_ERROR, Parser, fail, forget_stdout
+from mqtt_adapters.storage.sqlite_read import SCHEMA_VERSION, read_store, write_ahead_log
 from mqtt_core.codec.error import StorageError
 from mqtt_core.persistence.record import decode_session
 from mqtt_core.persistence.recovery import Replay, StoredClient
@@ -48,9 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             _print(found)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read our output has seen enough; nothing must be flushed at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        forget_stdout()
+        return EXIT_ERROR
     return 0
 
 
@@ -62,7 +60,7 @@ def survey(path: Path) -> dict[str, Any]:
     for number, size in segments:
         index.add_stored(number, size)
     index.restore(replay)
-    wal = path.resolve().with_name(f"{path.resolve().name}-wal")
+    wal = write_ahead_log(path.resolve())
     retained = [
         {"topic": topic, "stored_bytes": len(stored.body.data)} for topic, stored in sorted(replay.retained.items())
     ]

@@ -16,8 +16,8 @@ from typing import Final
 
 __all__ = ["Output"]
 
-PIECE_BYTES: Final = 4096
-"""What a pipe that is ready takes at once; never less, says POSIX, than 512, and 4096 on Linux."""
+PIECE_BYTES: Final = getattr(select, "PIPE_BUF", 512)
+"""What a pipe that is ready takes at once."""
 
 
 class Output:
@@ -32,10 +32,11 @@ class Output:
     async def write(self, data: bytes) -> None:
         """Write all of `data`. Raises OSError, such as BrokenPipeError when the reader has gone."""
         rest = memoryview(data)
+        piece = PIECE_BYTES if self._may_block else len(data)
         while rest:
             if self._may_block:
                 await self._ready()
-            rest = rest[os.write(self._descriptor, rest[:PIECE_BYTES]) :]
+            rest = rest[os.write(self._descriptor, rest[:piece]) :]
 
     async def _ready(self) -> None:
         if select.select([], [self._descriptor], [], 0)[1]:

@@ -21,26 +21,32 @@ LINES = [b"line %d" % number for number in range(50)]
 
 
 @contextlib.contextmanager
-def producer_of_lines(listener, *arguments):
-    """A producer that has sent all of LINES at QoS 1 and got no acknowledgement, and its connection."""
-    where = ("-h", "127.0.0.1", "-p", listener.getsockname()[1], "-q", "1", "t")
-    process = start("producer", *where, *arguments, stdin=subprocess.PIPE)
+def connected(listener, program, *arguments, **options):
+    """A running program whose CONNECT has been answered, and its connection."""
+    process = start(program, "-h", "127.0.0.1", "-p", listener.getsockname()[1], *arguments, **options)
     try:
         connection, _ = listener.accept()
         with connection:
             connection.settimeout(20)
             connection.recv(1000)
             connection.sendall(CONNACK)
-            process.stdin.write(b"\n".join(LINES) + b"\n")
-            process.stdin.flush()
-            sent = b""
-            while LINES[-1] not in sent:
-                sent += connection.recv(65536)
             yield process, connection
     finally:
         if process.poll() is None:
             process.kill()
         process.communicate()
+
+
+@contextlib.contextmanager
+def producer_of_lines(listener):
+    """A producer that has sent all of LINES at QoS 1 and got no acknowledgement, and its connection."""
+    with connected(listener, "producer", "-q", "1", "t", stdin=subprocess.PIPE) as (process, connection):
+        process.stdin.write(b"\n".join(LINES) + b"\n")
+        process.stdin.flush()
+        sent = b""
+        while LINES[-1] not in sent:
+            sent += connection.recv(65536)
+        yield process, connection
 
 
 @pytest.fixture
@@ -88,23 +94,13 @@ def test_a_signal_ends_the_reading_of_standard_input_as_one_message(number, code
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows ends processes without asking")
 @pytest.mark.parametrize("number, code", [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_a_consumer_whose_reader_has_fallen_asleep_answers_pings_and_signals(listener, number, code):
-    process = start("consumer", "-h", "127.0.0.1", "-p", listener.getsockname()[1], "-k", "1", "t")
-    try:
-        connection, _ = listener.accept()
-        with connection:
-            connection.settimeout(20)
-            connection.recv(1000)
-            connection.sendall(CONNACK)
-            packet_id = connection.recv(1000)[2:4]
-            connection.sendall(b"\x90\x04" + packet_id + b"\x00\x00")
-            message = encode(PublishPacket("t", bytes(10_000)), 5)
-            connection.sendall(message * 20)  # more than a pipe holds
-            while connection.recv(1000) != PINGREQ:
-                pass
-            connection.sendall(PINGRESP)
-            process.send_signal(number)
-            assert process.wait(20) == code
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
+    with connected(listener, "consumer", "-k", "1", "t") as (process, connection):
+        packet_id = connection.recv(1000)[2:4]
+        connection.sendall(b"\x90\x04" + packet_id + b"\x00\x00")
+        message = encode(PublishPacket("t", bytes(10_000)), 5)
+        connection.sendall(message * 20)  # more than a pipe holds
+        while connection.recv(1000) != PINGREQ:
+            pass
+        connection.sendall(PINGRESP)
+        process.send_signal(number)
+        assert process.wait(20) == code

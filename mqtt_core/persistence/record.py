@@ -184,15 +184,9 @@ def decode_session(body: bytes, client_id: str) -> SessionRecord:
         will = None
         if flags & _HAS_WILL:
             will, position = _read_will(body, position)
-        replays: list[tuple[str, int]] = []
+        replays: tuple[tuple[str, int], ...] = ()
         if flags & _HAS_REPLAYS:
-            (count,) = _COUNT.unpack_from(body, position)
-            position += _COUNT.size
-            for _ in range(count):
-                topic_filter, position = _read_text(body, position)
-                (since,) = _SEQUENCE.unpack_from(body, position)
-                position += _SEQUENCE.size
-                replays.append((topic_filter, since))
+            replays, position = _read_replays(body, position)
         if position != len(body):
             raise StorageError("it is longer than its fields")
         return SessionRecord(
@@ -204,7 +198,7 @@ def decode_session(body: bytes, client_id: str) -> SessionRecord:
             subscriptions,
             connected_at,
             disconnected_at,
-            tuple(replays),
+            replays,
         )
     except (struct.error, IndexError, ValueError, MqttError) as error:
         raise StorageError(f"session {client_id!r} of the log cannot be read: {error}") from error
@@ -220,6 +214,18 @@ def _read_will(body: bytes, position: int) -> tuple[WillRecord, int]:
         raise StorageError("its will is cut short")
     will = WillRecord(topic, payload, flags & 3, flags & _RETAIN != 0, properties, delay_s, publisher)
     return will, position + length
+
+
+def _read_replays(body: bytes, position: int) -> tuple[tuple[tuple[str, int], ...], int]:
+    (count,) = _COUNT.unpack_from(body, position)
+    position += _COUNT.size
+    replays: list[tuple[str, int]] = []
+    for _ in range(count):
+        topic_filter, position = _read_text(body, position)
+        (since,) = _SEQUENCE.unpack_from(body, position)
+        position += _SEQUENCE.size
+        replays.append((topic_filter, since))
+    return tuple(replays), position
 
 
 def _read_properties(body: bytes, position: int, packet: int) -> tuple[Properties, int]:

@@ -110,9 +110,9 @@ class SessionRecord(Value):
     identity: who created it. version: 4 or 5, of the last connection. expiry_s: 0xFFFFFFFF for never. will: what is to
     be published when it is lost, None for nothing. subscriptions: in the order in which they were made.
     connected_at, disconnected_at: epoch seconds; disconnected_at is 0.0 while connected, and a session found so at
-    recovery counts as disconnected at the newest committed time stamp. replays: filters of the
-    subscriptions whose retained messages have not all been sent, each with the message number of its SUBSCRIBE: what
-    has a higher one was delivered live.
+    recovery counts as disconnected at the newest committed time stamp. replays: filters of the subscriptions whose
+    retained messages have not all been sent, each with the message number of its SUBSCRIBE: what has a higher one was
+    delivered live.
     """
 
     __slots__ = (
